@@ -1,1 +1,1 @@
-"""The blocks: what the Prefect server keeps for us, and the setup that saves it."""
+"""The blocks: what the Prefect server stores for us, and the setup that saves it."""

@@ -1,4 +1,4 @@
-"""The channels of alerts: notification blocks that hold the secrets, and the watchdog on check-alerts."""
+"""The channels of alerts: notification blocks, which hold the secrets, and the watchdog on check-alerts."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ SLACK = re.compile(r"https://hooks\.slack(-gov)?\.com/services/\w+/\w+/\w+", re.
 DISCORD = re.compile(r"https://discord(?:app)?\.com/api/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)", re.ASCII)
 
 WATCHDOG = "sivera: watchdog on check-alerts"
-"""The automation that sends a message when check-alerts is silent."""
+"""The automation that sends a message if check-alerts is silent."""
 
 
 def document_name(channel: Channel) -> str:
@@ -40,13 +40,13 @@ def document_name(channel: Channel) -> str:
 
 
 def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlock:
-    """Return the block of a channel; ConfigurationError, without the URL, if that is not one of the channel's."""
+    """Return the block of a channel; ConfigurationError, which does not show the URL, if the URL does not fit."""
     text = url.get_secret_value()
     match channel:
         case Channel.SLACK:
             if not SLACK.fullmatch(text):
                 raise ConfigurationError(
-                    "this is not a webhook of Slack: it looks like https://hooks.slack.com/services/T.../B.../..., "
+                    "this is not a webhook of Slack: one looks like https://hooks.slack.com/services/T.../B.../..., "
                     "from the page 'Incoming Webhooks' of your Slack app"
                 )
             return SlackWebhook(url=url)
@@ -54,7 +54,7 @@ def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlo
             parts = DISCORD.fullmatch(text)
             if not parts:
                 raise ConfigurationError(
-                    "this is not a webhook of Discord: it looks like https://discord.com/api/webhooks/ID/TOKEN, "
+                    "this is not a webhook of Discord: one looks like https://discord.com/api/webhooks/ID/TOKEN, "
                     "from 'Integrations' in the settings of the Discord channel"
                 )
             return DiscordWebhook(webhook_id=SecretStr(parts["id"]), webhook_token=SecretStr(parts["token"]))
@@ -66,7 +66,7 @@ def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlo
 
 
 def find_channels(client: SyncPrefectClient) -> Iterator[tuple[Channel, BlockDocument]]:
-    """Yield the channels that are set, with their blocks' documents."""
+    """Yield the channels that are set, with their block documents."""
     for channel, kind in CHANNEL_TYPES.items():
         try:
             yield channel, client.read_block_document_by_name(document_name(channel), kind.get_block_type_slug())
@@ -75,14 +75,14 @@ def find_channels(client: SyncPrefectClient) -> Iterator[tuple[Channel, BlockDoc
 
 
 def load_channels() -> dict[Channel, Callable[[str, str], bool]]:
-    """Return for each channel that is set a function that sends a title and a body, and says whether it was taken."""
+    """Return a function for each channel that sends a title and a body, and returns whether they were accepted."""
     with connect() as client:
         channels = [channel for channel, _ in find_channels(client)]
     return {channel: _sender(channel) for channel in channels}
 
 
 def find_channel(channel: Channel) -> AbstractAppriseNotificationBlock | None:
-    """Load the block of a channel; None if it is not set. See `blocks.server.load`."""
+    """Load the block of a channel, or None if it is not set; see `blocks.server.find`."""
     remedy = f"set it again with `sivera alerts set {channel.value}`"
     return find(CHANNEL_TYPES[channel], document_name(channel), remedy)
 
@@ -107,21 +107,21 @@ def _sender(channel: Channel) -> Callable[[str, str], bool]:
 
 
 def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationCore:
-    """Return the automation that sends a message by each channel when no check has ended well for a while.
+    """Return the automation that sends a message to each channel when no check has succeeded for a while.
 
-    It names the channels by the ids of their blocks: nothing secret is in an automation.
+    It refers to channels by block id, so it holds no secret.
     """
     finished = f"sivera.{ALERTS_JOB}.finished"
     minutes = round(silence / timedelta(minutes=1))
     return AutomationCore(
         name=WATCHDOG,
-        description=f"Sends a message when {ALERTS_JOB} has not ended well for {minutes} minutes.",
+        description=f"Sends a message when {ALERTS_JOB} has not succeeded for {minutes} minutes.",
         trigger=EventTrigger(
             posture=Posture.Proactive,
             after={finished},
             expect={finished},
             match={"prefect.resource.id": f"sivera.job.{ALERTS_JOB}", SUCCESS: "true"},
-            # Without it the message would come again after each such time, until a check ends well.
+            # Without this, the message would be repeated until a check succeeds.
             for_each={"prefect.resource.id"},
             threshold=1,
             within=silence,
@@ -130,7 +130,7 @@ def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationC
             SendNotification(
                 block_document_id=block_id,
                 subject=f"Alert: {ALERTS_JOB} does not do its work",
-                body=f"It has not ended well for {minutes} minutes, so people are not notified of everything. "
+                body=f"It has not succeeded for {minutes} minutes, so people are not notified of everything. "
                 + REMEDIES[Kind.ALERTS_SILENT],
             )
             for block_id in block_ids

@@ -1,7 +1,7 @@
-"""Any service that Apprise knows, as a block of notifications.
+"""Any service that Apprise knows, as a notification block.
 
 The Prefect server uses it too, for the watchdog on check-alerts. It finds the block by the entry point
-`prefect.collections`, so this package has to be installed beside the server.
+`prefect.collections`, so this package must be installed where the server runs.
 """
 
 from typing import ClassVar
@@ -27,13 +27,13 @@ class AppriseUrl(AppriseNotificationBlock):
         from apprise import Apprise  # noqa: PLC0415 - most runs send no message
 
         text = url.get_secret_value()
-        # Apprise takes what follows a space as part of the path.
+        # Apprise reads whatever follows a space as part of the path.
         if text.split() != [text] or Apprise.instantiate(text, suppress_exceptions=True) is None:
             raise ValueError("Apprise does not know it: its documentation lists the URLs by service")
         return url
 
     def _start_apprise_client(self, url: SecretStr) -> None:
-        """Our messages are plain text, in mails too; what takes less than a chat, gets them in parts."""
+        """Send plain text, even by mail. A service with a lower limit gets a message in parts."""
         from apprise.common import NotifyFormat, OverflowMode  # noqa: PLC0415 - most runs send no message
 
         super()._start_apprise_client(url)

@@ -1,4 +1,4 @@
-"""The automations that end runs without a process, so that their concurrency slots come back."""
+"""The automations that end runs whose process is gone, to free their concurrency slots."""
 
 from datetime import timedelta
 
@@ -8,16 +8,16 @@ from prefect.client.schemas.objects import StateType
 from blocks.names import TAG
 
 HEARTBEAT_SECONDS = 30
-"""How often our runs send a heartbeat: prefect.yaml sets it, and 30 is the least that Prefect takes."""
+"""How often our runs send a heartbeat, as prefect.yaml sets it. Prefect allows no less than 30."""
 
 SILENCE = timedelta(seconds=150)
-"""Five heartbeats: a busy server handles events up to a minute late, and must not end a healthy run.
+"""Five heartbeats, because a busy server that handles events a minute late must not end a healthy run.
 
-It must be well below the 300 s lease of the deployment's slot, or the slot is given back twice.
+This must be well below the 300 s lease of the deployment's slot, or the slot is freed twice.
 """
 
 START = timedelta(seconds=300)
-"""How long a run may take from being submitted to its first sign of life."""
+"""How long a submitted run may take until its first sign of life."""
 
 
 def _crash(name: str, description: str, after: set[str], within: timedelta, message: str) -> AutomationCore:

@@ -1,4 +1,4 @@
-"""The secret of the HTTP API, as a block: what callers send, and for a while the secret before it."""
+"""The secret of the HTTP API, as a block."""
 
 import hashlib
 import hmac
@@ -13,20 +13,20 @@ from blocks.names import CRON_SECRET
 from blocks.server import ServerBusyError, StrictBlock, load
 
 MIN_LENGTH = 16
-"""Shorter secrets can be guessed; an empty one would match a caller that sends nothing."""
+"""Shorter secrets can be guessed, and an empty one would match a caller that sends nothing."""
 
 REMEDY = "save one with `sivera secret set`"
 
 
 class CronSecret(StrictBlock):
-    """The secret that callers of the HTTP API send, and the one before it, which is accepted for a while."""
+    """The secret that callers of the HTTP API send, and the previous one, which is accepted for a while."""
 
     _block_type_name = "Cron Secret"
 
-    # Prefect masks what is declared as a SecretStr, and nothing that is annotated with more.
+    # Prefect masks a plain SecretStr, but not an annotated one.
     current: SecretStr = Field(description="The secret: 16 characters or more, as `sivera secret generate` prints.")
-    previous: SecretStr | None = Field(default=None, description="The one before it, accepted for a while.")
-    previous_until: AwareDatetime | None = Field(default=None, description="Until when the one before it is accepted.")
+    previous: SecretStr | None = Field(default=None, description="The previous secret, accepted for a while.")
+    previous_until: AwareDatetime | None = Field(default=None, description="When the previous secret expires.")
 
     @field_validator("current", "previous")
     @classmethod
@@ -37,29 +37,24 @@ class CronSecret(StrictBlock):
         if len(text) < MIN_LENGTH:
             raise ValueError(f"it is shorter than {MIN_LENGTH} characters: make one with `sivera secret generate`")
         if not all("!" <= character <= "~" for character in text):
-            raise ValueError("it holds a space or is not ASCII, which a header cannot carry: write it without")
+            raise ValueError("it contains a space or a non-ASCII character, which a header cannot carry: leave it out")
         return secret
 
     @model_validator(mode="after")
     def _check_previous(self) -> Self:
         if self.previous and not self.previous_until:
-            raise ValueError("previous has no end: set previous_until, or take previous out")
+            raise ValueError("previous has no end: set previous_until, or remove previous")
         return self
 
-    @classmethod
-    def generate(cls) -> Self:
-        """Return a block with a fresh random secret and no previous one."""
-        return cls(current=generate_secret())
-
     def replace(self, secret: SecretStr, until: datetime | None) -> Self:
-        """Return the block with another secret; the current one is accepted until then, or no more if that is None."""
+        """Return a block with another secret. The current one stays valid until `until`, or ends now without it."""
         if until and secret == self.current:
             return self
         kept = {"previous": self.current, "previous_until": until} if until else {}
         return type(self).model_validate({"current": secret, **kept})
 
     def matches(self, sent: bytes, now: datetime) -> bool:
-        """Say whether a caller sent the secret, in a time that reveals nothing about it."""
+        """Return whether a caller sent the secret, in a time that reveals nothing about it."""
         is_current = _is_same(sent, self.current)
         is_previous = self.previous is not None and _is_same(sent, self.previous)
         return is_current or (is_previous and self.previous_until is not None and now < self.previous_until)
@@ -71,7 +66,7 @@ def generate_secret() -> SecretStr:
 
 
 def load_cron_secret(busy_seconds: float = 0) -> CronSecret:
-    """Load the secret of the HTTP API; ask a busy server again for this long. See `blocks.server.load`."""
+    """Load the secret of the HTTP API. Ask a busy server again for `busy_seconds`. See `blocks.server.load`."""
     until = time.monotonic() + busy_seconds
     while True:
         try:
@@ -82,6 +77,6 @@ def load_cron_secret(busy_seconds: float = 0) -> CronSecret:
 
 
 def _is_same(sent: bytes, secret: SecretStr) -> bool:
-    # Of equal length, so that the time does not reveal even the length of the secret.
+    # Hashes have equal lengths, so the time does not reveal even the length of the secret.
     theirs, ours = (hashlib.sha256(value).digest() for value in (sent, secret.get_secret_value().encode()))
     return hmac.compare_digest(theirs, ours)

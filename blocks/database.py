@@ -1,4 +1,4 @@
-"""The database's credentials, as a block of prefect-sqlalchemy that only holds them."""
+"""The credentials of the database, as a block of prefect-sqlalchemy that only stores them."""
 
 from typing import Any
 
@@ -18,16 +18,14 @@ REMEDY = "set SIVERA_DATABASE_URL and run `sivera deploy`"
 
 
 def to_connector(url: URL | str) -> Block:
-    """Return the block for a URL of PostgreSQL, with the password in its own masked field.
+    """Return the block for a PostgreSQL URL, with the password in a masked field of its own.
 
-    A Unix socket's directory is given as libpq's option: `postgresql://user@/database?host=/run/postgresql`.
-
-    Raises:
-        ConfigurationError: The URL cannot be kept; the message never shows it.
+    A Unix socket is given by libpq's option: `postgresql://user@/database?host=/run/postgresql`. ConfigurationError,
+    which never shows the URL, if it cannot be used.
     """
     parsed = parse_url(url)
     if not parsed.database:
-        raise ConfigurationError("the database URL names no database: add its name after the last slash")
+        raise ConfigurationError("the database URL has no database name: add it after the last slash")
     return DATABASE_BLOCK(
         connection_info=ConnectionComponents(
             driver=parsed.drivername,
@@ -42,12 +40,12 @@ def to_connector(url: URL | str) -> Block:
 
 
 def load_database_url() -> URL:
-    """Load the URL of the database, the password within it; see `blocks.server.load`."""
+    """Load the URL of the database, with its password; see `blocks.server.load`."""
     return _url_of(load(SqlAlchemyConnector, DATABASE, REMEDY))
 
 
 async def aload_database_url(client: PrefectClient) -> URL:
-    """Load it over a client that is open; see `blocks.server.aload`."""
+    """Load the URL of the database over an open client; see `blocks.server.aload`."""
     return _url_of(await aload(client, SqlAlchemyConnector, DATABASE, REMEDY))
 
 

@@ -23,7 +23,7 @@ def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 
 def read_alert_options(client: SyncPrefectClient) -> AlertOptions:
-    """Return the options of check-alerts as an operator has set them; the defaults if there are none that fit."""
+    """Return the options that an operator has set for check-alerts, or the defaults if they are missing or invalid."""
     try:
         deployed = client.read_deployment_by_name(f"{ALERTS_JOB}/all")
         return AlertOptions.model_validate(deployed.parameters.get("options", {}))

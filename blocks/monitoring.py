@@ -1,4 +1,4 @@
-"""Blocks for the monitors outside of Prefect that are notified when runs end: a signed webhook, and ping URLs."""
+"""Blocks for monitors outside of Prefect that are notified of runs: a signed webhook, and ping URLs."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,20 +13,20 @@ from sivera.monitoring import Outcome, check_secret, check_url, host_of
 
 
 class ResultWebhook(StrictBlock):
-    """A URL to which the result of every run is posted, signed as Standard Webhooks describes."""
+    """A URL that the result of every run is posted to, signed as Standard Webhooks describes."""
 
     _block_type_name = "Result Webhook"
 
     url: Annotated[SecretStr, AfterValidator(check_url)] = Field(
-        description="Where to post it; kept secret, since such a URL often is."
+        description="Where results are posted. It is masked, because such a URL is often a secret."
     )
     secret: Annotated[SecretStr, AfterValidator(check_secret)] = Field(
-        description="What it is signed with: whsec_ and 24 to 64 random bytes in base64."
+        description="The signing secret: whsec_ and 24 to 64 random bytes in base64."
     )
 
     @property
     def host(self) -> str:
-        """The host that it posts to: the only part of the URL that may be shown."""
+        """The host of the URL, the only part that may be shown."""
         return host_of(self.url)
 
     def deliver(self, message_id: str, message: Mapping[str, Any]) -> Outcome:
@@ -35,12 +35,12 @@ class ResultWebhook(StrictBlock):
 
 
 class DeadMansPing(StrictBlock):
-    """The URL that each job's runs ping, so that a monitor notices when they do not."""
+    """The URLs that the runs of each job ping. A monitor there notices when no ping comes."""
 
     _block_type_name = "Dead-Man's Ping"
     _block_type_slug = "dead-mans-ping"
 
-    urls: SecretDict = Field(description="URLs by job, such as sync-campaigns, or by one of its deployments: job/name.")
+    urls: SecretDict = Field(description="URLs by job, such as sync-campaigns, or by deployment: job/name.")
 
     @field_validator("urls")
     @classmethod
@@ -58,15 +58,15 @@ class DeadMansPing(StrictBlock):
         return {job: SecretStr(str(url)) for job, url in self.urls.get_secret_value().items()}
 
     def url_of(self, job: str, deployment: str) -> SecretStr | None:
-        """Return the URL that a run of a deployment pings: the deployment's own, else its job's."""
+        """Return the URL that a deployment's runs ping: its own, or that of its job."""
         return self.by_job.get(f"{job}/{deployment}") or self.by_job.get(job)
 
 
 def find_webhook() -> ResultWebhook | None:
-    """Load the webhook; None if there is none. See `blocks.server.load`."""
+    """Load the webhook, or None if there is none; see `blocks.server.find`."""
     return find(ResultWebhook, RESULT_WEBHOOK, "set it again with `sivera monitor set-webhook`")
 
 
 def find_pings() -> DeadMansPing | None:
-    """Load the ping URLs; None if there are none. See `blocks.server.load`."""
+    """Load the ping URLs, or None if there are none; see `blocks.server.find`."""
     return find(DeadMansPing, DEAD_MANS_PING, "set them again with `sivera monitor set-ping`")

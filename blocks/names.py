@@ -1,12 +1,12 @@
-"""The names under which a Prefect server keeps what belongs to us."""
+"""The names of what a Prefect server stores for us."""
 
 from sivera.values import PlatformName
 
 WORK_POOL = "sivera"
-"""The work pool that our deployments run in."""
+"""The work pool of our deployments."""
 
 TAG = "sivera"
-"""The tag of every deployment of ours, and of its runs: what may be pruned, and what the automations watch."""
+"""The tag of all our deployments and their runs. What has it is watched by the automations, and may be pruned."""
 
 DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
@@ -32,7 +32,7 @@ SUCCESS = "sivera.success"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
-    """Return the name of the global concurrency limit that lets one run of a job work on a platform."""
+    """Return the name of the global concurrency limit that allows one run of a job at a time on a platform."""
     return f"{job}-{platform.value}"
 
 

@@ -1,4 +1,4 @@
-"""Our application's registration with one ad platform, as a block."""
+"""The registration of our application with an ad platform, as a block."""
 
 import ipaddress
 from typing import Self
@@ -14,8 +14,8 @@ from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.values import PlatformName
 
 
-class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the last base counts
-    """The keys of our application on one ad platform; each document is named after its platform."""
+class PlatformApp(CredentialsBlock, StrictBlock):  # the model_config of the last base applies
+    """The keys of our application on an ad platform. Each document is named after its platform."""
 
     _block_type_name = "Platform App"
 
@@ -24,9 +24,9 @@ class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the la
     )
     client_secret: SecretStr = Field(min_length=1, description="The application's secret.")
     base_url: str | None = Field(
-        default=None, description="Replaces the platform's hosts, for the sandbox; empty means the live platform."
+        default=None, description="Replaces the platform's hosts, for the sandbox. Empty means the live platform."
     )
-    developer_token: SecretStr | None = Field(default=None, description="Google's developer token; others have none.")
+    developer_token: SecretStr | None = Field(default=None, description="The developer token, which only Google has.")
 
     @field_validator("base_url")
     @classmethod
@@ -41,7 +41,7 @@ class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the la
         if value.endswith("/"):
             raise ValueError("leave out the slash at its end")
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("use https: tokens go over http to this machine only, such as http://127.0.0.1:8080")
+            raise ValueError("use https: tokens are sent over http to this machine only, such as http://127.0.0.1:8080")
         return value
 
     @classmethod
@@ -50,7 +50,7 @@ class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the la
         return cls(**dict(app))
 
     def get_client(self, platform: PlatformName, breaker: Breaker | None = None) -> PlatformClient:
-        """Return a client of the platform, for any grant. Clients that share a breaker wait together."""
+        """Return a client of the platform for any of its grants. Clients that share a breaker wait together."""
         return open_client(platform, self.credentials(), breaker)
 
     def credentials(self) -> AppCredentials:

@@ -1,4 +1,4 @@
-"""The secrets of an installation: variables that an operator sets, and the blocks that they become."""
+"""The secrets of an installation: the variables that an operator sets, and the blocks made of them."""
 
 import io
 import json
@@ -24,22 +24,22 @@ from blocks.storage import Storage
 from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.secret_files import read_secret_file
+from sivera.files import read_secret_file
 from sivera.settings import UNSAVED_VARIABLES
 from sivera.values import PlatformName
 
 PREFIX = "SIVERA_"
 
 FROM_FILE = "_FILE"
-"""A variable with this suffix names a file that holds the value, as container secrets do."""
+"""A variable with this suffix names a file with the value, as is usual for container secrets."""
 
 
 @dataclass(frozen=True)
 class Document:
     """A block document, and the variables that its fields come from.
 
-    The variable of a field is the document's `variable`, an underscore and the field's name; a document of one value
-    has the field ''. `make` takes the values by field. The fields in `objects` are JSON objects.
+    A field's variable is the document's `variable`, an underscore and the field's name. A document with a single value
+    has the field ''. `make` makes the block of the values by field. The fields in `objects` are JSON objects.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Document:
     objects: tuple[str, ...] = ()
 
     def variable_of(self, field: str) -> str:
-        """Return the variable that a field comes from."""
+        """Return the name of a field's variable."""
         return f"{PREFIX}{self.variable}_{field}".rstrip("_").upper()
 
 
@@ -62,7 +62,7 @@ def _documents(jobs: Collection[str]) -> Iterator[Document]:
     for place in (REPORTS, BACKUPS):
         yield Document(place, place, lambda given: Storage(**given), ("url", "options"), ("options",))
     yield Document(RESULT_WEBHOOK, "result_webhook", lambda given: ResultWebhook(**given), ("url", "secret"))
-    # A variable's name has no dashes and no slash: the ping of a single deployment is set by `sivera monitor set-ping`.
+    # Names of variables have no dashes or slashes: only `sivera monitor set-ping` sets the ping of a single deployment.
     urls = {job.replace("-", "_"): job for job in jobs if "/" not in job}
     yield Document(
         DEAD_MANS_PING, "pings", lambda given: DeadMansPing(urls={urls[job]: url for job, url in given.items()}), urls
@@ -76,12 +76,12 @@ def _channel_block(channel: Channel, given: dict[str, Any]) -> Block:
 
 
 def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> dict[str, Block]:
-    """Return the blocks, by document name, that variables beginning with `SIVERA_` give; `jobs` can have pings.
+    """Return the blocks that variables beginning with `SIVERA_` describe, by document name; `jobs` can have pings.
 
-    ConfigurationError has one line for each thing that does not fit, without its value.
+    ConfigurationError has a line for each value that does not fit, and does not show the value.
     """
     known = _variables(jobs)
-    # A name that resembles none of ours belongs to another program.
+    # A name that is not similar to one of ours belongs to another program.
     ours = {
         name: value
         for name, value in environment.items()
@@ -91,7 +91,7 @@ def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> d
 
 
 def read_text(text: str, jobs: Collection[str]) -> dict[str, Block]:
-    """Return the blocks that a file of `NAME=VALUE` lines gives; errors are those of `read_environment`."""
+    """Return the blocks that a file of `NAME=VALUE` lines describes; see `read_environment` for errors."""
     bindings = list(parse_stream(io.StringIO(text)))
     problems = [f"line {one.original.line}: write it as NAME=VALUE" for one in bindings if one.error]
     given = {one.key: one.value or "" for one in bindings if one.key and not one.key.startswith("PREFECT_")}
@@ -102,8 +102,8 @@ def _to_blocks(given: Mapping[str, str], jobs: Collection[str], problems: list[s
     values = _values(given, _variables(jobs), problems)
     blocks = {}
     for document in _documents(jobs):
-        of_document = {field: values.get(document.variable_of(field)) for field in document.fields}
-        if fields := {field: value for field, value in of_document.items() if value}:
+        fields = {field: value for field in document.fields if (value := values.get(document.variable_of(field)))}
+        if fields:
             try:
                 blocks[document.name] = document.make(_decoded(document, fields))
             except ValidationError as error:
@@ -116,7 +116,7 @@ def _to_blocks(given: Mapping[str, str], jobs: Collection[str], problems: list[s
 
 
 def _values(given: Mapping[str, str], known: Collection[str], problems: list[str]) -> dict[str, str]:
-    """Return the value of each variable, from its file if it has one, and add what is wrong to `problems`."""
+    """Return the value of each variable, read from its file if it has one, and add errors to `problems`."""
     values: dict[str, str] = {}
     for name, value in given.items():
         stem = _stem(name)
@@ -140,7 +140,7 @@ def _decoded(document: Document, fields: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = dict(fields)
     for field in document.objects:
         if field in found:
-            with suppress(ValueError):  # the block refuses it, like any other value that is not an object
+            with suppress(ValueError):  # the block refuses a value that is not an object
                 found[field] = json.loads(found[field])
     return found
 
@@ -166,7 +166,7 @@ def _stem(name: str) -> str:
 
 
 def nearest(name: str, names: Collection[str], cutoff: float = 0.7) -> str | None:
-    """Return the name that resembles this one most, if any does."""
+    """Return the most similar name, if one is similar enough."""
     return next(iter(get_close_matches(name, names, 1, cutoff)), None)
 
 

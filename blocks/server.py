@@ -1,4 +1,4 @@
-"""Access to the Prefect server. What is missing or does not answer becomes one sentence with its remedy."""
+"""Access to the Prefect server. Each failure becomes one sentence with its remedy."""
 
 import logging
 from collections.abc import Iterator
@@ -16,30 +16,30 @@ from sivera.errors import ConfigurationError
 from sivera.links import Links, without_credentials
 from sivera.proxies import reason_of, suspect
 
-# Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
+# Prefect's client tries to connect four times, with pauses of 1.5 s in all: with 1.5 s a try it stays under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
 
 SERVER_SECONDS = 8.0
-"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
+"""A busy server can stall for some seconds, and a worker kills a run that has not ended within thirty."""
 
-# At the end of a process it warns about events that are still on their way: of no use at a terminal.
+# When a process ends, it warns about events that are not sent yet, which does not help anyone at a terminal.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 BlockT = TypeVar("BlockT", bound=Block)
 
 
 class StrictBlock(Block):
-    """A block that refuses a misspelt field, which would be kept unmasked beside the others."""
+    """A block that refuses a misspelt field, which would be stored unmasked."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class ServerBusyError(ConfigurationError):
-    """The Prefect server took our connection, and did not answer in time."""
+    """The Prefect server accepted our connection, but did not answer in time."""
 
 
 class BlockError(ConfigurationError):
-    """A block document is missing, or does not fit its class."""
+    """A block document is missing or invalid."""
 
 
 class BlockMissingError(BlockError):
@@ -50,11 +50,11 @@ class BlockMissingError(BlockError):
 def connect() -> Iterator[SyncPrefectClient]:
     """Yield a client of the Prefect server that PREFECT_API_URL names.
 
-    ConfigurationError if none is named, if it does not answer within ten seconds, and for any request that it fails.
+    ConfigurationError if the URL is missing, if the server does not answer within ten seconds, or if a request fails.
     """
     if not PREFECT_API_URL.value():
         raise ConfigurationError(
-            "PREFECT_API_URL is not set: start a server with `sivera up`, or set it to that of a server that runs"
+            "PREFECT_API_URL is not set: start a server with `sivera up`, or set it to that of a running server"
         )
     with explain_failures():
         with (
@@ -68,8 +68,8 @@ def connect() -> Iterator[SyncPrefectClient]:
 
 @contextmanager
 def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
-    """Let Prefect's clients ask the server once and wait briefly: a server that is away must not hold up a run."""
-    # `temporary_settings` does the same in 20 ms: it reads all settings again.
+    """Make Prefect's clients ask once and wait briefly: a server that does not answer must not hold up a run."""
+    # `temporary_settings` would take 20 ms, because it reads all settings again.
     context = get_settings_context()
     api, client = context.settings.api, context.settings.client
     changed = {
@@ -82,7 +82,7 @@ def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
 
 @contextmanager
 def explain_failures() -> Iterator[None]:
-    """Raise ConfigurationError if the Prefect server does not answer, refuses us, or fails a request."""
+    """Turn any failure of the Prefect server into a ConfigurationError."""
     url = without_credentials(PREFECT_API_URL.value() or "")
     try:
         yield
@@ -93,18 +93,18 @@ def explain_failures() -> Iterator[None]:
         why = reason_of(error, url, "PREFECT_API_SSL_CERT_FILE")
         raise kind(
             f"the Prefect server at {url} does not answer ({why}): "
-            "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
+            "start it with `sivera up`, or set PREFECT_API_URL to that of a running server"
         ) from None
 
 
 def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
-    """Load a block document; ConfigurationError ends with `remedy` if it is missing or does not fit its class."""
+    """Load a block document; ConfigurationError, which ends with `remedy`, if it is missing or invalid."""
     with connect(), _loading(kind, name, remedy):
         return cast("BlockT", kind.load(name))
 
 
 def find(kind: type[BlockT], name: str, remedy: str) -> BlockT | None:
-    """Load a block document that there need not be: None if it is missing. See `load`."""
+    """Load a block document, or return None if it is missing; see `load`."""
     try:
         return load(kind, name, remedy)
     except BlockMissingError:
@@ -112,24 +112,24 @@ def find(kind: type[BlockT], name: str, remedy: str) -> BlockT | None:
 
 
 async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
-    """Load a block document over a client that is open; see `load`. What the server fails is httpx.HTTPError."""
+    """Load a block document over an open client; see `load`. httpx.HTTPError if the server fails."""
     with _loading(kind, name, remedy):
         return await kind.aload(name, client=client)
 
 
 def misfits(error: ValidationError) -> list[tuple[str, str]]:
-    """Return where something is wrong, as 'field.part', and what; without the values: they can be secret."""
+    """Return each error as 'field.part' and its message, without the values, which may be secret."""
     found = error.errors(include_input=False, include_context=False, include_url=False)
     return [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in found]
 
 
 def explain(error: ValidationError) -> str:
-    """Return what is wrong with which field, in one line; see `misfits`."""
+    """Return the errors in one line; see `misfits`."""
     return "; ".join(": ".join(filter(None, one)) for one in misfits(error))
 
 
 def links() -> Links:
-    """Return the pages of the server's UI: below PREFECT_UI_URL, or where its API is."""
+    """Return the links to the server's UI, which is at PREFECT_UI_URL or beside its API."""
     return Links(ui_url=PREFECT_UI_URL.value() or "")
 
 
@@ -139,11 +139,11 @@ def _loading(kind: type[Block], name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # Prefect raises it for a document that its class refuses; the cause has the class's own words.
+        # Prefect raises this for a document that its class refuses. The cause has the message of the class.
         cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
         raise BlockError(f"the block {document} does not fit ({cause}): {remedy}") from None
     except ValueError:
-        # Prefect raises it for a missing document, and for one of a type that is not registered.
+        # Prefect raises this for a document that is missing or whose type is not registered.
         raise BlockMissingError(f"the block {document} is missing: {remedy}") from None
 
 
@@ -159,5 +159,5 @@ def _refusal(url: str, status: int) -> str:
         case _:
             return (
                 f"the Prefect server at {url} failed (HTTP {status}): start it with the PREFECT_SERVER_ENCRYPTION_KEY "
-                "that it had when the blocks were saved; if it has that, correct what its log names"
+                "that it had when the blocks were saved; if it has that key, look at its log"
             )

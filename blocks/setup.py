@@ -1,4 +1,4 @@
-"""The one idempotent setup of a Prefect server: block types and blocks, concurrency limits, work pool, automations."""
+"""The idempotent setup of a Prefect server: block types, blocks, concurrency limits, work pool and automations."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -18,7 +18,7 @@ from sqlalchemy import URL
 from blocks.alert_channels import WATCHDOG, document_name, find_channels, to_block, watchdog
 from blocks.apprise_url import AppriseUrl
 from blocks.automations import AUTOMATIONS
-from blocks.cron_secret import CronSecret
+from blocks.cron_secret import CronSecret, generate_secret
 from blocks.database import DATABASE_BLOCK, to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
@@ -55,7 +55,7 @@ class Change(StrEnum):
 
 
 class SetupSummary(Value):
-    """What a setup changed, and which block documents the jobs will miss; each by kind and name."""
+    """What a setup changed, and which block documents are still missing, each by kind and name."""
 
     created: tuple[str, ...]
     updated: tuple[str, ...]
@@ -69,14 +69,16 @@ def setup(
     storage_dir: Path | None = None,
     channels: Mapping[Channel, SecretStr] | None = None,
 ) -> SetupSummary:
-    """Make the Prefect server ready for our deployments; a second time changes nothing.
+    """Prepare the Prefect server for our deployments. Running it again changes nothing.
 
-    What is not given stays as it is saved. The token key, the cron secret and the places for files (in `storage_dir`,
-    or that of `Settings`) are made if they are missing, and never replaced. Work pool and automations keep what an
-    operator paused or switched off. Without a channel of alerts there is no watchdog on check-alerts.
-    ConfigurationError if a value does not fit (then nothing was changed), or the server does not answer.
+    Blocks that are not given stay as they are. The token key, the cron secret and the storages (in `storage_dir`, or
+    that of `Settings`) are made if they are missing, and never replaced. Work pool and automations stay paused if an
+    operator has paused them. The watchdog on check-alerts exists only if there is a channel for alerts.
+    ConfigurationError if a value does not fit, before anything is changed, or if the server does not answer.
     """
-    blocks = _blocks(database_url, apps or {}, channels or {})
+    blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
+    blocks |= {document_name(channel): to_block(channel, url) for channel, url in (channels or {}).items()}
+    blocks |= {platform.value: PlatformApp.of(app) for platform, app in (apps or {}).items()}
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
@@ -86,12 +88,12 @@ def setup(
 
 
 def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
-    """Save blocks of secrets, by document name, and return what changed; a second call changes nothing.
+    """Save blocks of secrets, by document name, and return what changed. Saving them again changes nothing.
 
-    Token keys are only added, and the current one stays current: only `sivera keys rotate` changes it. If the given
-    cron secret is the saved one, the one before it stays valid for as long as it was. A developer token that is not
-    given stays: it may have been entered in the UI. ConfigurationError if a token key has the id of a saved one and
-    another value (then nothing was changed), or the server does not answer.
+    Token keys are only added, and the current one stays current: only `sivera keys rotate` changes it. If the cron
+    secret has not changed, the previous one stays valid for as long as it was. A developer token that is not given
+    stays, because it may have been entered in the UI. ConfigurationError if a saved token key has the same id and
+    another value, before anything is changed, or if the server does not answer.
     """
     with connect() as client:
         blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
@@ -108,7 +110,7 @@ def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
         case CronSecret(), CronSecret() as saved if saved.current == given.current:
             return saved
         case PlatformApp(developer_token=None), _ if document := _find(client, PlatformApp, name):
-            # Not by its class: something else in it may not fit.
+            # Read without its class: another field may be invalid.
             return PlatformApp(**dict(given) | {"developer_token": document.data.get("developer_token")})
         case _:
             return given
@@ -117,17 +119,8 @@ def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
 def _load(kind: type[Block], name: str) -> Block | None:
     try:
         return cast("Block", kind.load(name))
-    except (RuntimeError, ValueError):  # what is saved does not fit its class, or nothing is saved
+    except (RuntimeError, ValueError):  # it is missing or invalid
         return None
-
-
-def _blocks(
-    database_url: URL | str | None, apps: Mapping[PlatformName, AppCredentials], channels: Mapping[Channel, SecretStr]
-) -> dict[str, Block]:
-    blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
-    blocks |= {document_name(channel): to_block(channel, url) for channel, url in channels.items()}
-    blocks |= {platform.value: PlatformApp.of(app) for platform, app in apps.items()}
-    return blocks
 
 
 def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: Path) -> Iterator[tuple[str, Change]]:
@@ -138,7 +131,7 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: 
         yield _save(client, name, block)
     defaults: dict[str, Block] = {
         TOKEN_KEY: TokenKey.generate(),
-        CRON_SECRET: CronSecret.generate(),
+        CRON_SECRET: CronSecret(current=generate_secret()),
         **{name: Storage(url=f"file://{(storage_dir / name).absolute()}") for name in STORAGES},
     }
     for name, block in defaults.items():
@@ -151,7 +144,7 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: 
 
 
 def _make_watchdog(client: SyncPrefectClient) -> Iterator[tuple[str, Change]]:
-    """Make the automation that watches check-alerts, or delete it if there is no channel left."""
+    """Make the automation that watches check-alerts, or delete it if there is no channel."""
     channels = [document.id for _, document in find_channels(client)]
     if channels:
         yield f"automation/{WATCHDOG}", _make_automation(client, watchdog(channels))
@@ -169,7 +162,7 @@ def _make_work_pool(client: SyncPrefectClient) -> Change:
             WorkPoolCreate(
                 name=WORK_POOL,
                 type=WORK_POOL_TYPE,
-                description="Runs the jobs of Sivera, each in a process of the worker's machine.",
+                description="Runs the jobs of Sivera, each in a process on the worker's machine.",
                 base_job_template=ProcessWorker.get_default_base_job_template(),
             )
         )
@@ -185,7 +178,7 @@ def _make_work_pool(client: SyncPrefectClient) -> Change:
 def _save(client: SyncPrefectClient, name: str, block: Block, *, replace: bool = True) -> tuple[str, Change]:
     exists, change = _find(client, type(block), name) is not None, Change.UNCHANGED
     if not exists or (replace and not _is_saved(name, block)):
-        # Without overwrite the server takes only the first of two that are saved at the same time.
+        # Without overwrite, the server accepts only the first of two that are saved at the same time.
         block.save(name, overwrite=replace)
         change = Change.UPDATED if exists else Change.CREATED
     return f"{block.get_block_type_slug()}/{name}", change

@@ -1,4 +1,4 @@
-"""Places for files, as blocks: by default a folder of the machine, or anything that fsspec reaches, such as S3."""
+"""Places for files, as blocks."""
 
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Storage(StrictBlock):
-    """A place for files: a folder of the machine, or anything that fsspec reaches, such as S3."""
+    """A place for files: a local folder, or anything that fsspec reaches, such as S3."""
 
     url: str = Field(description="As file:///var/lib/sivera/reports or s3://bucket/reports. No credentials in it.")
     options: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="Options of fsspec's file system of this kind: for S3 key, secret, endpoint_url and more.",
+        description="Options of fsspec's file system for the URL, such as key, secret and endpoint_url for S3.",
     )
 
     @field_validator("url")
@@ -27,9 +27,9 @@ class Storage(StrictBlock):
     def _check_url(cls, url: str) -> str:
         scheme, found, place = url.partition("://")
         if not (scheme and found and place.strip("/")):
-            raise ValueError("it names no place: write it as file:///folder or s3://bucket/folder")
+            raise ValueError("it does not name a place: write it as file:///folder or s3://bucket/folder")
         if "@" in place.partition("/")[0]:
-            raise ValueError("it holds credentials, which the UI would show: write them into options")
+            raise ValueError("it holds credentials, which the UI would show: put them into options")
         return url
 
     def get_filesystem(self) -> "DirFileSystem":
@@ -40,7 +40,7 @@ class Storage(StrictBlock):
         try:
             return open_place(self.url, options)
         except (ImportError, ValueError, TypeError) as error:
-            # The text of the error may quote the options.
+            # The error's text may quote the options.
             kind = self.url.partition("://")[0]
             raise ConfigurationError(
                 f"files at '{self.url}' cannot be reached ({type(error).__name__}): is the fsspec package for "
@@ -49,7 +49,7 @@ class Storage(StrictBlock):
 
 
 def load_storage(name: str) -> Storage:
-    """Load a place for files: `blocks.names.REPORTS` or `BACKUPS`; see `blocks.server.load`."""
+    """Load one of `STORAGES`; see `blocks.server.load`."""
     return load(Storage, name, "run `sivera deploy`, which makes one in a local folder")
 
 

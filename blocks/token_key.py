@@ -16,15 +16,15 @@ from sivera.errors import ConfigurationError
 
 
 class TokenKey(StrictBlock):
-    """The keys that encrypt tokens in the database: several by id, one of them current.
+    """The keys that encrypt tokens in the database.
 
-    A token can be read only while the key that encrypted it is here: add keys, never replace them.
+    A token can be read only while the key that encrypted it is here, so add keys and never replace them.
     """
 
     _block_type_name = "Token Key"
 
-    keys: SecretDict = Field(description="The keys by their id; each is 32 bytes, written as base64url.")
-    current: str = Field(description="The id of the key that new values are encrypted with.")
+    keys: SecretDict = Field(description="The keys by id, each 32 bytes in base64url.")
+    current: str = Field(description="The id of the key that encrypts new values.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -41,13 +41,13 @@ class TokenKey(StrictBlock):
         return cls(keys=SecretDict({key_id: key}), current=key_id)
 
     def with_new_key(self) -> Self:
-        """Return a block with one more key, random and current."""
+        """Return a block with another key, which is random and becomes current."""
         added = type(self).generate()
         keys = {**self.keys.get_secret_value(), **added.keys.get_secret_value()}
         return type(self)(keys=SecretDict(keys), current=added.current)
 
     def with_keys_of(self, other: "TokenKey") -> Self:
-        """Return a block with both's keys, ours current; ConfigurationError if one id has different keys."""
+        """Return a block with the keys of both; ConfigurationError if they have different keys for the same id."""
         ours, theirs = self.keys.get_secret_value(), other.keys.get_secret_value()
         for key_id in sorted(ours.keys() & theirs.keys()):
             if ours[key_id] != theirs[key_id]:
@@ -57,7 +57,7 @@ class TokenKey(StrictBlock):
         return type(self)(keys=SecretDict({**theirs, **ours}), current=self.current)
 
     def get_keyring(self, reload: Callable[[], Keyring] | None = None) -> Keyring:
-        """Return the keyring of these keys; `reload` loads it again once its keys have changed."""
+        """Return the keyring of these keys; `reload` loads it again after a change of keys."""
         return Keyring(self._decoded(), self.current, reload)
 
     def _decoded(self) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
-"""The flows: one file for each job, which reads like its runbook."""
+"""The flows: one file a job, which reads like the job's runbook."""
 
-import prefect.main  # noqa: F401 - sets up Prefect's logging, which would undo ours later
+import prefect.main  # noqa: F401 - sets up Prefect's logging now: later it would undo ours
 
 from sivera import logs
 from sivera.settings import read_settings

@@ -22,7 +22,7 @@ from tasks.pages import show_summary
 def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Dump the database to the storage, restore the dump into a scratch database, and compare the two.
 
-    Only a run whose backup is verified drops older backups. The last verified one always stays.
+    Only a run with a verified backup drops older ones. The last verified backup always stays.
     """
     until = time.monotonic() + options.deadline_seconds
     made = dump(until)

@@ -1,4 +1,4 @@
-"""check-alerts: notify people once when something begins to be wrong, and once when it is over.
+"""check-alerts: notify people once when something breaks, and once when it works again.
 
 Runs every five minutes. What to do at an alert: docs/operations.md.
 """
@@ -14,10 +14,10 @@ from tasks.job import job
 
 @job(ALERTS_JOB, timeout_seconds=120)
 def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Look at every job, grant and account, and send a message for each alert that begins or is over.
+    """Check every job, grant and account, and send a message for each alert that opened or closed.
 
-    Alerts on budgets are sent with the others. If the jobs cannot be checked, or a channel refuses a message, all else
-    is done and the run ends Failed. If no check ends well for a while, the watchdog of the Prefect server says so.
+    This sends the alerts of check-budgets too. If the jobs cannot be checked or a channel refuses a message, the rest
+    is still done and the run ends Failed. If no check succeeds for a while, the watchdog sends a message.
     """
     summary = check(options)
     summary = summary.model_copy(update={"sent": send_messages()})

@@ -1,4 +1,4 @@
-"""check-budgets: compare what is spent with the budgets, and open alerts on those that run out or over.
+"""check-budgets: compare spending with budgets, and open alerts on those that run out or are overspent.
 
 Runs every four hours, for five minutes at most. What to do when it is red: docs/operations.md.
 """
@@ -21,8 +21,8 @@ from tasks.progress import Progress
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Check the budgets of each platform and those that teams set.
 
-    A platform that fails never stops the others, and makes the run red; a spent budget is no failure. Spending is what
-    the last sync of each account stored. The next check-alerts sends the alerts.
+    A platform that fails does not stop the others, but the run ends Failed. A spent budget is not a failure. Spending
+    comes from the last sync of each account. The next check-alerts sends the alerts.
     """
     until = time.monotonic() + options.deadline_seconds
     parts = check_options(options)

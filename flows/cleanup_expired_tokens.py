@@ -1,4 +1,4 @@
-"""cleanup-expired-tokens: delete expired OAuth states and sessions, and old rows that the jobs have written.
+"""cleanup-expired-tokens: delete expired OAuth states and sessions, and old records of the jobs.
 
 Runs once a day, for a minute at most. What to do when it is red: docs/operations.md.
 """
@@ -20,10 +20,10 @@ from tasks.retention import clean, plan, publish_summary
 
 @job(CLEANUP_JOB, timeout_seconds=60, words=CleanupOptions.words)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Delete expired rows, one kind after the other, children before parents.
+    """Delete expired rows, kind by kind, children before parents.
 
-    The next run deletes what this one has no time for. If a kind fails or is refused, the others continue and the run
-    ends Failed. Grants are never deleted: an expired access token is alive while its refresh token works.
+    The next run continues where this one runs out of time. If a kind fails or is refused, the others continue and the
+    run ends Failed. Grants are never deleted: an expired access token can be renewed while its refresh token works.
     """
     end = time.monotonic() + options.deadline_seconds
     found = plan(options)

@@ -19,7 +19,7 @@ from tasks.pages import show_summary
 from tasks.staleness import long_past
 
 STALE_AFTER = timedelta(minutes=20)
-"""A run that is later than this, as after a downtime, cannot measure what was true at its time."""
+"""A run that is later than this, as after a downtime, is skipped: it cannot measure the past."""
 
 
 @job(METRICS_JOB, timeout_seconds=120, skip=partial(long_past, STALE_AFTER))

@@ -1,6 +1,6 @@
-"""generate-reports: write each team's report on the day that has ended where the team is.
+"""generate-reports: write each team's daily report once the day has ended in the team's time zone.
 
-It runs three times an hour, and finds work where it is past 01:00. What to do when it is red: docs/operations.md.
+Runs three times an hour, for the teams whose local time is past 01:00. What to do when it is red: docs/operations.md.
 """
 
 import time
@@ -19,23 +19,23 @@ from tasks.pages import show_summary
 from tasks.reports import plan, publish_summary, revise_reports, write_reports
 
 THREADS = 8
-"""Teams in work at the same moment. Drawing and writing keep one core busy; queries and storage are waiting."""
+"""Teams processed at the same time: some draw and write while others wait for queries and storage."""
 
 
 @job(REPORTS_JOB, timeout_seconds=600, words=ReportOptions.words, threads=THREADS)
 def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Write the reports of every team whose day has ended, with those of missed days; then revise earlier ones.
+    """Write every team's due reports, including those of missed days, and then revise earlier ones.
 
-    Every due report is written before any older one is revised. One team's failure never stops the others, and never
-    leaves the run green. A second run beside this one ends Cancelled.
+    Every due report is written before any older one is revised. One team's failure does not stop the others, but the
+    run ends Failed.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     limits: dict[str, Any] = {"threads": THREADS, "at_once": options.batch_size, "until": until, "deadline": until}
     found = plan(options)
     tally = ReportTally(found)
-    work_off(REPORTS_JOB, write_reports, found.lacking, tally, **limits)
-    work_off(REPORTS_JOB, revise_reports, tally.restating(), tally, **limits)
+    work_off(REPORTS_JOB, write_reports, found.lacking, tally.add, **limits)
+    work_off(REPORTS_JOB, revise_reports, tally.restating(), tally.add, **limits)
     summary = tally.summary()
     publish_summary(summary)
     show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)

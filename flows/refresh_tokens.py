@@ -21,35 +21,31 @@ from tasks.staleness import overtaken
 from tasks.tokens import judge_failures, plan, publish_summary, renew_grant
 
 THREADS = 10
-"""Grants that are renewed at the same time. At the usual 150 ms a call, the Prefect server can just record them.
+"""Grants renewed at the same time. At the usual 150 ms a call, the Prefect server can just record that many.
 
-With 12 a busy server fell behind with the events of the run: benchmarks/README.md has the figures.
+With 12, a busy server fell behind: see benchmarks/README.md.
 """
-
-
-def _locks(options: RefreshOptions) -> list[str]:
-    return [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]
 
 
 @job(
     REFRESH_JOB,
     timeout_seconds=300,
-    locks=_locks,
+    locks=lambda options: [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName],
     words=RefreshOptions.words,
     threads=THREADS,
     skip=overtaken,
 )
 def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Renew every grant that is due, the soonest to end first.
+    """Renew every grant that is due, starting with those that expire first.
 
-    One grant's failure never stops the others, and never leaves the run green. A sync may renew the same grants at the
-    same time, because only the holder of its lease renews a grant.
+    One grant's failure does not stop the others, but the run ends Failed. A sync may run at the same time: only the
+    holder of a grant's lease renews it.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     due = plan(options)
     tally = RefreshTally(due)
-    work_off(REFRESH_JOB, renew_grant, due, tally, threads=THREADS, at_once=options.batch_size, until=until)
+    work_off(REFRESH_JOB, renew_grant, due, tally.add, threads=THREADS, at_once=options.batch_size, until=until)
     down: Sequence[PlatformName] = ()
     try:
         down = judge_failures(tally)

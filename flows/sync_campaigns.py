@@ -21,11 +21,11 @@ from tasks.pages import show_summary
 from tasks.staleness import overtaken
 
 DISCOVERY_SECONDS = 60
-"""The most time of a run for listing the accounts of grants; the other grants come first in the next run."""
+"""How long a run may list the accounts of grants. The next run starts with the grants that are left over."""
 
 
 def _locks(options: SyncOptions) -> list[str]:
-    """Return a lock for each platform. A run of single accounts needs none: older data never overwrites newer data."""
+    # A run of single accounts needs no lock: older data never overwrites newer data.
     return [] if options.account_ids else [lock_name(SYNC_JOB, one) for one in options.platforms or PlatformName]
 
 
@@ -40,8 +40,8 @@ def _locks(options: SyncOptions) -> list[str]:
 def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Copy campaigns and daily metrics of every due ad account into the database.
 
-    Once a day each grant's accounts are listed again, so that new ones appear by
-    themselves. One account's failure never stops the others, and never leaves the run green.
+    Once a day each grant's accounts are listed again, to find new ones. One account's failure does not stop the others,
+    but the run ends Failed.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
@@ -51,7 +51,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
             SYNC_JOB,
             discover_accounts,
             grants,
-            discovered,
+            discovered.add,
             threads=resources.THREADS,
             at_once=options.batch_size,
             until=min(until, time.monotonic() + DISCOVERY_SECONDS),
@@ -62,7 +62,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
         SYNC_JOB,
         sync_account,
         found.due,
-        tally,
+        tally.add,
         threads=resources.THREADS,
         at_once=options.batch_size,
         until=until,
@@ -72,6 +72,6 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     )
     summary = tally.summary(discovered)
     publish_summary(summary, found.at)
-    # A person waits for a run of single accounts; charts of all accounts would take it half a second.
+    # A person waits for a run of single accounts; charts of all accounts would add half a second.
     show_summary(SYNC_JOB, summary, sync_page, None if options.account_ids else sync_charts, return_state=True)
     return (Completed if summary.success else Failed)(message=summary.sentence)

@@ -1,4 +1,4 @@
-"""Access to PostgreSQL: URLs and engines."""
+"""Access to PostgreSQL: URLs, engines and checks."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,12 +17,11 @@ from sqlalchemy.orm import Session
 from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
 from sivera.errors import ConfigurationError
 
-CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
 SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
-"""Options of libpq that would stand in plain text wherever the URL is shown with its password hidden."""
+"""Options of libpq that stay readable where a URL is shown with its password hidden."""
 VERSION_TABLE = "sivera_alembic_version"
-"""Our own: a web application may keep its Alembic version in the same database."""
+"""Not Alembic's default: a web application may use that in the same database."""
 
 FORM = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 URL_PARTS = re.compile(
@@ -30,40 +29,40 @@ URL_PARTS = re.compile(
     r"(?P<hosts>[^/?@]*)(?:/(?P<database>[^?@]*))?(?:\?(?P<query>[^@]*))?",
     re.IGNORECASE,
 )
-"""An @ ends the password and stands nowhere else: what follows a second one would be shown as the host."""
+"""An @ ends the password and must not occur elsewhere: what follows a second one would be shown as the host."""
 HOST = re.compile(r"(?:\[(?P<v6>[\w.:%]+)\]|(?P<name>[\w.%-]*))(?::(?P<port>\d{1,5})?)?")
 
 DEFAULTS = {
-    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "connect_timeout": 5,
     "client_encoding": "utf8",
-    # Notices within half a minute that a server is gone.
+    # So that a lost server is noticed within half a minute.
     "keepalives_idle": 20,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 30_000,
     "application_name": "sivera-jobs",
 }
-"""Options of libpq, where the URL gives no others."""
+"""Options of libpq that the URL can override."""
 
 STYLES = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
-"""How a session writes times: psycopg reads no others, and a role or a database may have others set."""
+"""How a session writes times. psycopg reads no others, and the role or the database may set others."""
 
 PROBE = "sivera.direct"
-"""A setting of ours that comes with a connection. A pool that drops it drops the others, too."""
+"""A setting that we send with a connection. A pool that drops it also drops our other settings."""
 
 
 def parse_url(url: URL | str) -> URL:
     """Return a database URL with our driver. Several hosts become the options `host` and `port`, joined by commas.
 
     Raises:
-        ConfigurationError: It is not a URL of PostgreSQL. The message never shows it, because it can hold a password.
+        ConfigurationError: It is not a PostgreSQL URL. The message does not show it, because it can hold a password.
     """
     if isinstance(url, URL):
         return url.set(drivername="postgresql+psycopg")
     parts = URL_PARTS.fullmatch(url.strip())
     if parts and parts["scheme"].lower() not in ("postgresql", "postgres"):
         raise ConfigurationError(
-            f"the database URL is of '{parts['scheme']}', and Sivera Jobs keeps its data in PostgreSQL: {FORM}"
+            f"the database URL is for '{parts['scheme']}', but Sivera Jobs needs PostgreSQL: {FORM}"
         )
     hosts = [HOST.fullmatch(each) for each in parts["hosts"].split(",")] if parts else [None]
     if not parts or not all(hosts) or "\0" in unquote(url):
@@ -94,12 +93,10 @@ def _parse_query(query: str) -> dict[str, str]:
             )
         if name not in known:
             shown = f"the option '{name}'" if re.fullmatch("[a-z_]{1,40}", name) else "an option"
-            raise ConfigurationError(
-                f"the database URL has {shown}, which cannot be used here: take it out, or correct it"
-            )
+            raise ConfigurationError(f"the database URL has {shown}, which cannot be used here: remove or correct it")
         if name in options and name not in ("host", "port"):
             raise ConfigurationError(f"the database URL gives the option '{name}' more than once: give it once")
-        if name == "host" and re.fullmatch(r"[\w.-]+:\d+", value):  # as SQLAlchemy writes several hosts
+        if name == "host" and re.fullmatch(r"[\w.-]+:\d+", value):  # SQLAlchemy's way to write several hosts
             value, _, port = value.partition(":")
             options["port"] = ",".join(filter(None, [options.get("port"), port]))
         options[name] = f"{options[name]},{value}" if name in options else value
@@ -107,35 +104,29 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def describe(url: URL) -> str:
-    """Return where a database is, for a person: nothing of it could be secret."""
+    """Return where a database is, without secrets."""
     place = place_of(url)
     return f"{place.server}/{place.database}"
 
 
-def open_engine(
-    url: URL | str,
-    pool_size: int = 5,
-    statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
-    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
-) -> Engine:
-    """Return an engine with a bounded number of connections, a time limit for each statement, and sessions in UTC.
+def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
+    """Return an engine with at most `pool_size` connections, a time limit for each statement, and sessions in UTC.
 
-    It also works behind a pool of transactions, such as PgBouncer, that refuses or drops what comes with a connection.
+    It also works behind a transaction pool, such as PgBouncer, that refuses or drops settings sent with a connection.
     Nothing is connected yet; see `check`.
     """
     # Names in all languages need UTF-8, whatever the URL says.
     url = parse_url(url).difference_update_query(["client_encoding"])
     options = str(url.query.get("options", ""))
-    defaults = DEFAULTS | {"connect_timeout": connect_seconds}
     engine = create_engine(
         url.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
-        # Whatever the role or the database sets: each statement must see what others have committed.
+        # Each statement must see what others have committed, whatever the role or the database sets.
         isolation_level="READ COMMITTED",
-        # Errors show no values: some are ciphertexts or names.
+        # Errors must not show values, such as ciphertexts or names.
         hide_parameters=True,
-        connect_args={name: value for name, value in defaults.items() if name not in url.query},
+        connect_args={name: value for name, value in DEFAULTS.items() if name not in url.query},
     )
     written = "".join(f" -c {name}={value}" for name, value in STYLES.items())
     ours = f"-c statement_timeout={statement_seconds}s {options}{written} -c {PROBE}=1"
@@ -148,10 +139,10 @@ def open_engine(
         if connection is None:
             if options:
                 raise ConfigurationError(
-                    f"the pool at {describe(url)} takes no options: take `options` out of the URL and set them by "
-                    f"`ALTER ROLE ... SET`, or name PostgreSQL itself instead of the pool"
+                    f"the pool at {describe(url)} accepts no options: remove `options` from the URL and set them with "
+                    "`ALTER ROLE ... SET`, or name PostgreSQL itself instead of the pool"
                 )
-            # The next transaction may be in another session of the server.
+            # The next transaction may run in another session of the server.
             connection = psycopg.connect(**parameters, prepare_threshold=None)
         return connection
 
@@ -159,7 +150,7 @@ def open_engine(
     def begin(connection: Connection) -> None:
         if is_pooled(engine):
             connection.exec_driver_sql(
-                # Another client of the pool may have left its search path.
+                # Another client of the pool may have changed the search path.
                 "SET LOCAL search_path TO DEFAULT; "
                 f"SELECT set_config('statement_timeout', '{statement_seconds}s', true)"
                 + "".join(f", set_config('{name}', '{value}', true)" for name, value in STYLES.items())
@@ -167,7 +158,7 @@ def open_engine(
 
     @event.listens_for(engine, "handle_error")
     def explained(context: ExceptionContext) -> None:
-        # Prefect, logs and pages show its text. An error that we cannot explain keeps its statement.
+        # Prefect, logs and pages show the text. An error that we cannot explain keeps its statement.
         error = context.sqlalchemy_exception
         context.original_exception.place = place_of(url, engine.dialect.default_schema_name)  # type: ignore[attr-defined]
         if error and (said := explain(error)):
@@ -190,16 +181,16 @@ def engine_on(
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
-    """Let the pool connect again if the server has closed this connection, which its keepalives notice too.
+    """Make the pool reconnect if the server has closed this connection.
 
-    That is known here already: a ping (`pool_pre_ping`) would be a round trip for each transaction.
+    The socket shows that without the round trip that a ping (`pool_pre_ping`) takes for each transaction.
     """
     socket = poll()
     try:
         socket.register(connection.fileno(), POLLIN)
         if not socket.poll(0):
             return
-        connection.pgconn.consume_input()  # a notice, perhaps, and nothing after it
+        connection.pgconn.consume_input()  # perhaps only a notice
     except psycopg.Error:
         raise InvalidatePoolError from None
     if socket.poll(0):
@@ -207,10 +198,10 @@ def _refuse_closed(connection: Any, *_: object) -> None:
 
 
 def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:
-    """Connect with settings of ours; return None if a pool takes none."""
+    """Connect with our settings; return None if a pool does not accept them."""
     try:
         connection = psycopg.connect(**parameters, options=options, autocommit=True)
-    except UnicodeError:  # Python's words for a host such as db..example.com
+    except UnicodeError:  # a host such as db..example.com
         raise psycopg.OperationalError("the host cannot be resolved") from None
     except psycopg.OperationalError as error:
         if re.search(POOL_REFUSAL, str(error)):
@@ -224,15 +215,15 @@ def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) 
 
 
 def is_pooled(engine: Engine) -> bool:
-    """Return whether a pool of transactions is between here and the database, as far as is known yet."""
+    """Return whether a transaction pool is in front of the database; False if nothing has connected yet."""
     return bool(engine.get_execution_options().get("pooled"))
 
 
 def reading(engine: Engine) -> Engine:
-    """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
+    """Return an engine that shares the connections and runs single queries without a transaction's round trips."""
     if "pooled" not in engine.get_execution_options():
         engine.connect().close()
-    # Behind a pool the time limit comes with a transaction.
+    # Behind a pool, the time limit needs a transaction.
     return engine if is_pooled(engine) else _in_autocommit(engine)
 
 
@@ -242,12 +233,12 @@ def _in_autocommit(engine: Engine) -> Engine:
 
 
 def after_commit(session: Session, tell: Callable[[], None]) -> None:
-    """Call `tell` once a session's transaction has been committed."""
+    """Call `tell` once after a session's transaction is committed."""
     event.listen(session, "after_commit", lambda _: tell(), once=True)
 
 
 def check(engine: Engine) -> None:
-    """Raise ConfigurationError, naming server and remedy, if the database does not answer within ten seconds."""
+    """Raise ConfigurationError with the remedy if the database does not answer."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -256,7 +247,7 @@ def check(engine: Engine) -> None:
 
 
 def check_writes(engine: Engine) -> None:
-    """Raise ConfigurationError, naming the remedy, if the database does not answer or takes no writes."""
+    """Raise ConfigurationError with the remedy if the database does not answer or is read-only."""
     check(engine)
     with engine.connect() as connection:
         if connection.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
@@ -264,22 +255,12 @@ def check_writes(engine: Engine) -> None:
 
 
 def check_room(engine: Engine) -> None:
-    """Raise SQLAlchemyError if the server cannot write, since its disk is full: it answers questions all the same."""
+    """Raise SQLAlchemyError if the server's disk is full, although it still answers queries."""
     with engine.begin() as connection:
         if connection.scalar(text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")):
             connection.execute(
                 text("CREATE TEMPORARY TABLE room ON COMMIT DROP AS SELECT FROM generate_series(1, 100000)")
             )
-
-
-def check_encoding(connection: Connection) -> None:
-    """Raise ConfigurationError if the database cannot hold every name."""
-    encoding, database = connection.execute(text("SELECT current_setting('server_encoding'), current_database()")).one()
-    if encoding != "UTF8":
-        raise ConfigurationError(
-            f"the database {database} keeps text as {encoding}, which cannot hold every name: make another with "
-            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
-        )
 
 
 def read_size(session: Session) -> int:
@@ -288,8 +269,8 @@ def read_size(session: Session) -> int:
 
 
 def read_data_directory(session: Session) -> str | None:
-    """Return where the server keeps its data; None if it is reached over the network, or hides it from this user."""
-    # A server that a socket leads to is on this machine. SHOW would fail for a user who may not know.
+    """Return the server's data directory; None if it is reached over the network, or hides it from this user."""
+    # A server behind a Unix socket is on this machine. SHOW would fail for a user without the right to know.
     directory: str | None = session.scalar(
         text("SELECT setting FROM pg_settings WHERE name = 'data_directory' AND inet_server_addr() IS NULL")
     )

@@ -1,7 +1,4 @@
-"""Log lines with fields: `key=value` after the message for people, and JSON for machines.
-
-`identify` sets, once for a process, the fields that name the run of every line.
-"""
+"""Log lines with fields: `key=value` after the message for people, JSON for machines."""
 
 import json
 import logging
@@ -15,32 +12,32 @@ from sivera.settings import Settings
 Fields = Mapping[str, object]
 
 ROOT = "sivera"
-"""The logger above all of ours."""
+"""The parent of all our loggers."""
 
 OF_PREFECT = {"flow_name": "job", "flow_run_id": "run_id", "task_run_name": "task"}
-"""The attributes with which Prefect's own lines name their run, and our names for them."""
+"""The attributes that name the run in Prefect's own lines, and our names for them."""
 
 _PLAIN = re.compile(r"[^\s\"=]+")
 _run_fields: Callable[[], Fields] = dict
 
 
 def log(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """Log what happened. The message stays the same, so it can be searched for; the fields say to what it happened."""
+    """Log an event. The message is constant, so that it can be searched for; the fields vary."""
     if logger.isEnabledFor(level):
         every = {**fields, **_run_fields()}
         text = " ".join((message, *(f"{name}={_value(value)}" for name, value in every.items())))
-        # Not as a format: a name may hold a percent sign.
+        # Not as a format string: a name may hold a percent sign.
         logger.log(level, "%s", text, extra={"message_alone": message, "fields": fields}, stacklevel=2)
 
 
 def identify(fields: Callable[[], Fields]) -> None:
-    """Add these fields, as they are at that moment, to every line."""
+    """Set the function that returns the fields of the current run, which every line gets."""
     global _run_fields  # noqa: PLW0603 - one process, one answer
     _run_fields = fields
 
 
 def configure(settings: Settings) -> None:
-    """Apply the settings in this process: the level of our loggers, and the format of all lines on the console."""
+    """Set the level of our loggers, and the format of all lines on the console."""
     logging.getLogger(ROOT).setLevel(settings.log_level)
     if settings.log_format == "json":
         for handler in logging.getLogger().handlers:
@@ -48,7 +45,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, the fields, and `traceback` if there is one."""
+    """One JSON object per line: `time`, `level`, `logger`, `message`, the fields, and any `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as JSON."""

@@ -1,4 +1,4 @@
-"""Migrations: bring the database to this version. Only who migrates imports Alembic, which takes 0.25 seconds."""
+"""Migrations. Import this module only where it is used: Alembic takes 0.25 seconds."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from sivera.database import VERSION_TABLE, check, check_encoding
+from sivera.database import VERSION_TABLE, check
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
 MIGRATION_LOCK = 0x51_0E_7A
-"""An advisory lock's number, so that two processes that migrate at once take turns."""
+"""The number of an advisory lock, so that only one process migrates at a time."""
 
 
 class Revisions(NamedTuple):
-    """The database's revision (None before the first migration), the newest, and whether we know the former."""
+    """The database's revision (None before the first migration), the newest, and whether the former is known here."""
 
     current: str | None
     newest: str | None
@@ -32,18 +32,18 @@ def read_revisions(engine: Engine) -> Revisions:
 
 
 def revisions_in(connection: Connection) -> Revisions:
-    """Do as `read_revisions`, within a transaction."""
+    """Return the same over an open connection."""
     scripts = _scripts()
     current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
     return Revisions(current, scripts.get_current_head(), current is None or current in _known(scripts))
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to the newest revision. A second time changes nothing, and needs no right to make tables.
+    """Bring the database to the newest revision. If it is there already, this needs no right to create tables.
 
     Raises:
-        ConfigurationError: The database does not answer or does not fit, or a newer version migrated it.
-        SQLAlchemyError: The database failed; a right is missing, for example. Nothing has changed.
+        ConfigurationError: The database does not answer or is unsuitable, or a newer version migrated it.
+        SQLAlchemyError: The database failed, for example because a right is missing. Nothing has changed.
     """
     check(engine)
     revisions = read_revisions(engine)
@@ -59,11 +59,11 @@ def migrate(engine: Engine) -> None:
 
 
 def make_tables(connection: Connection, revision: str) -> None:
-    """Make the tables of a revision where there are none; ConfigurationError if they do not fit, or it is unknown."""
+    """Create the tables of a revision; ConfigurationError if the database is unsuitable or the revision unknown."""
     if revision not in _known(_scripts()):
         raise ConfigurationError(
-            f"the backup is at revision {revision}, which this version does not know: it was made by a newer version "
-            "of sivera-jobs, so install that"
+            f"the backup is at revision {revision}, which this version does not know: install the newer "
+            "version of sivera-jobs that made it"
         )
     _upgrade(connection, revision, is_new=True)
 
@@ -77,7 +77,7 @@ def _known(scripts: ScriptDirectory) -> set[str]:
 
 
 def _upgrade(connection: Connection, revision: str, *, is_new: bool) -> None:
-    # Until the transaction ends: behind a pool, another one may be in another session.
+    # For the transaction: behind a pool, a lock of the session could be left in another session.
     connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
     _check_schema(connection, is_new=is_new)
     config = Config()
@@ -87,12 +87,17 @@ def _upgrade(connection: Connection, revision: str, *, is_new: bool) -> None:
 
 
 def _check_schema(connection: Connection, *, is_new: bool) -> None:
-    """Raise ConfigurationError if tables cannot be made, before the first one is."""
-    check_encoding(connection)
-    # Another process may have migrated it while this one waited for the lock.
+    """Raise ConfigurationError if the tables cannot be created here."""
+    facts = "current_setting('server_encoding'), current_schema(), current_database()"
+    encoding, schema, database = connection.execute(text(f"SELECT {facts}")).one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"the database {database} stores text as {encoding}, which cannot hold every name: create another with "
+            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
+        )
+    # Another process may have migrated the database while this one waited for the lock.
     if not is_new or inspect(connection).has_table(VERSION_TABLE):
         return
-    schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()
     ours = [table.name for table in Base.metadata.sorted_tables]
     found = connection.scalars(
         text(
@@ -103,12 +108,12 @@ def _check_schema(connection: Connection, *, is_new: bool) -> None:
     ).all()
     if len(found) == len(ours):
         raise ConfigurationError(
-            f"the schema {schema} of the database {database} has all tables of Sivera Jobs, and not the one with "
+            f"the schema {schema} of the database {database} has all tables of Sivera Jobs except the one with "
             f"their revision, {VERSION_TABLE}: restore that from a backup, or restore all into an empty database"
         )
     if found:
         raise ConfigurationError(
-            f"the schema {schema} of the database {database} has other tables with names of ours, "
-            f"{', '.join(sorted(found))}: give Sivera Jobs a schema of its own by `CREATE SCHEMA`, and name it by "
+            f"the schema {schema} of the database {database} has other tables with our names, "
+            f"{', '.join(sorted(found))}: give Sivera Jobs its own schema with `CREATE SCHEMA`, and select it with "
             "`ALTER ROLE ... SET search_path`"
         )

@@ -1,6 +1,6 @@
 """Messages to monitors outside of Prefect: a signed webhook (Standard Webhooks 1.0.0) and a ping (Healthchecks).
 
-A URL can be a secret, so an outcome and an error never show one.
+URLs can be secret, so neither outcomes nor errors show them.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 https://healthchecks.io/docs/http_api/
@@ -29,11 +29,11 @@ from sivera.values import Value
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 ATTEMPT_SECONDS = 3.0
-"""For each step of an attempt: to connect, to send, to get an answer."""
+"""The limit for each step of an attempt: connecting, sending, and waiting for the answer."""
 
 WEBHOOK_SECONDS = 8.0
 PING_SECONDS = 4.0
-"""For all attempts at one message. A run waits for it."""
+"""The limit for all attempts at one message; the run waits that long."""
 
 MAX_PING_TEXT = 1000
 
@@ -43,7 +43,7 @@ SECRET_BYTES = range(24, 65)
 
 
 class Outcome(Value):
-    """What came of a message: the HTTP status of the last answer, or the kind of `trouble` if there was none."""
+    """The HTTP status of the last answer to a message, or the kind of `trouble` if there was none."""
 
     status: int | None = None
     trouble: str | None = None
@@ -51,23 +51,18 @@ class Outcome(Value):
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the receiver took it."""
+        """Whether the receiver accepted the message."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def may_work_later(self) -> bool:
-        """Whether to try again: nobody answered, or the receiver is in trouble or wants fewer messages."""
-        return self.status is None or self.status == 429 or self.status >= 500
-
-    @property
     def sentence(self) -> str:
-        """What came of it, in words."""
+        """The outcome in words."""
         answer = f"HTTP {self.status}" if self.status else f"no answer ({self.trouble})"
         return f"{answer} after {self.attempts} attempt{'s' * (self.attempts > 1)}"
 
 
 class Signal(StrEnum):
-    """What a ping says: the text that goes behind the path of its URL."""
+    """What a ping reports, as the text appended to its URL's path."""
 
     START = "/start"
     SUCCESS = ""
@@ -80,39 +75,42 @@ def generate_secret() -> SecretStr:
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
-    """Return the secret of a webhook; ValueError, without it, if it is none."""
+    """Return the secret if it fits a webhook. Otherwise raise a ValueError that does not show it."""
     text = secret.get_secret_value()
     try:
         length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
     except ValueError:
         length = 0
     if not text.startswith(SECRET_PREFIX) or length not in SECRET_BYTES:
-        raise ValueError(f"it is not the secret of a webhook: write {SECRET_PREFIX} and 24 to 64 bytes in base64")
+        raise ValueError(f"it is not a webhook secret: write {SECRET_PREFIX} and 24 to 64 bytes in base64")
     return secret
 
 
 def check_url(url: SecretStr) -> SecretStr:
-    """Return a URL that a message can be sent to; ValueError, without it, if it is none."""
+    """Return the URL if it can receive messages. Otherwise raise a ValueError that does not show it."""
     text = url.get_secret_value()
     try:
         parts = urlsplit(text)
-        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         httpx.URL(text)
     except (ValueError, httpx.InvalidURL):
-        is_right = False
-    if not is_right or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("it is not a URL that a message can be sent to: write it like https://host/path")
+        is_valid = False
+    if not is_valid or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("it is not a URL that can receive messages: write it like https://host/path")
     return url
 
 
 def host_of(url: SecretStr) -> str:
-    """Return the host and port of a URL, which may be shown."""
+    """Return the host and port of a URL, the parts that are not secret."""
     parts = urlsplit(url.get_secret_value())
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping[str, Any]) -> Outcome:
-    """Post a signed message as JSON. All attempts have the same id (without a dot): a receiver takes it once."""
+    """Post a signed message as JSON.
+
+    All attempts share `message_id`, so the receiver can drop repeats. It must not contain a dot.
+    """
     body = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     now = utc_now()
     headers = {
@@ -125,9 +123,9 @@ def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping
 
 
 def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "", seconds: float = PING_SECONDS) -> Outcome:
-    """Send a ping to the URL of a check, with a text to show beside it.
+    """Send a ping, with a text that the monitor shows.
 
-    `run_id` ties the signals of a run together, so that the monitor measures its duration.
+    `run_id` ties the signals of a run together, which lets the monitor measure its duration.
     """
     parts = urlsplit(url.get_secret_value())
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
@@ -136,9 +134,9 @@ def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "", seconds: 
 
 
 def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Outcome:
-    """Post a body, and again while that may help and time is left. Follow no redirect and read no answer."""
+    """Post a body, and retry while that may help and there is time. Redirects and answers are ignored."""
     retrying = Retrying(
-        retry=retry_if_result(lambda outcome: outcome.may_work_later),
+        retry=retry_if_result(lambda got: got.status is None or got.status == 429 or got.status >= 500),
         wait=wait_exponential(multiplier=0.2, max=2.0) + wait_random(0.0, 0.2),
         stop=stop_before_delay(seconds),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),

@@ -1,4 +1,4 @@
-"""The pages of runs in the UI, as Markdown: tables, and charts drawn without a browser and without a network."""
+"""The Markdown page of a run in the UI: tables, and charts drawn without a browser or a network."""
 
 import base64
 import re
@@ -8,9 +8,10 @@ from typing import Any
 from sivera.values import PlatformName, one_line
 
 WIDTH = 510
-"""The width of the bars in pixels: with its axis, a chart then fills the UI's column on a usual screen."""
+"""Pixels for the bars. With its axis, a chart then fills the UI's column on a usual screen."""
+
 MOST_ROWS = 20
-"""Longer lists are in the artifact beside the page."""
+"""Longer lists are cut, and the page names the artifact with the whole list."""
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
 """Colours that people with a colour vision deficiency can tell apart (Okabe and Ito, 2008)."""
@@ -21,12 +22,12 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@-]|(?<=\w)\.(?=[^\W\d]))")
 
 
 def escape(text: object) -> str:
-    """Escape a text for Markdown: names are written by people whom we do not know."""
+    """Escape a text for Markdown: names come from strangers."""
     return _SPECIAL.sub(r"\\\1", " ".join(one_line(str(text)).split()))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; columns of numbers are aligned to the right."""
+    """Return a table with its columns of integers aligned to the right."""
     found = [list(row) for row in rows]
     right = [bool(found) and all(isinstance(row[at], int) for row in found) for at in range(len(columns))]
     lines = [[escape(name) for name in columns], ["--:" if flush else "---" for flush in right]]
@@ -35,7 +36,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: str = "") -> list[str]:
-    """Return a titled table of the first rows and a line that says where the rest is; nothing for no rows."""
+    """Return a titled table of the first rows and where to find the others; nothing if there are no rows."""
     if not rows:
         return []
     more = [f"And {len(rows) - MOST_ROWS:,} more in the artifact `{whole}`."] if len(rows) > MOST_ROWS else []
@@ -43,7 +44,7 @@ def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
 
 
 def page(job: str, sentence: str, *parts: str) -> str:
-    """Return the page of a run: how it ended, the parts, and its chapter of the guide."""
+    """Return the page of a run: how it ended, the given parts, and a link to the guide."""
     return "\n\n".join((f"## {job}", f"{escape(sentence)}.", *parts, f"What to do: `docs/operations.md#{job}`."))
 
 
@@ -56,17 +57,18 @@ def bars(
     count: str,
     horizontal: bool = False,
 ) -> str:
-    """Return stacked bars as a picture within Markdown.
+    """Return a chart of stacked bars.
 
-    `counts` has the length of each part, by the names of bar and part. `bar` names the bars in order; what follows a
-    `#` is not shown, so that bars may share a name. `part` has the parts in order with their colours, `count` what is
-    counted.
+    `counts` maps the names of a bar and a part to the length of that part. `bar` has the bars in order; text from `#`
+    on is not shown, so bars can share a label. `part` has the parts in order with their colours. `count` is the title
+    of the axis.
     """
     if not any(counts.values()):
         return f"### {title}\n\nNone."
     ranks = {name: rank for rank, name in enumerate(part)}
     rows = [{"bar": b, "part": p, "count": n, "rank": ranks[p]} for (b, p), n in counts.items()]
-    angle = 0 if horizontal else _angle(len(bar))
+    # Many names overlap unless they are steep.
+    angle = 0 if horizontal else -40 if len(bar) <= 20 else -65
     names = {"title": None, "labelExpr": "split(datum.value, '#')[0]", "labelAngle": angle}
     along = {"field": "bar", "type": "nominal", "sort": list(bar), "scale": {"domain": list(bar)}, "axis": names}
     numbers = {"title": count, "tickMinStep": 1, "format": ",d"}
@@ -88,39 +90,23 @@ def bars(
     return picture(title, chart)
 
 
-def _angle(bars: int) -> int:
-    # In degrees: the more bars there are, the steeper, so that names do not overlap.
-    return -40 if bars <= 20 else -65
-
-
 CONFIG: dict[str, Any] = {
-    # The UI is light or dark, and a picture cannot know which: on white it is readable in both.
+    # A white background is readable in both the light and the dark UI.
     "background": "white",
     "padding": 12,
     "font": "system-ui, sans-serif",
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "legend": {"labelFontSize": 12, "columnPadding": 16},
-    # A label of each mark for screen readers, which never see into an image: a third of the size.
+    # Screen readers cannot see into an image, so labels for them would only make it larger.
     "aria": False,
 }
-"""The look of a chart. The browser that shows it has the fonts, also for Korean."""
+"""How charts look. The browser brings the fonts, including Korean ones."""
 
 
 def picture(title: str, chart: Mapping[str, Any]) -> str:
-    """Return a titled chart of Vega-Lite as a picture within Markdown."""
-    return f"### {title}\n\n{to_markdown_image(to_svg(chart), escape(title))}"
-
-
-def to_svg(chart: Mapping[str, Any]) -> str:
-    """Draw a chart of Vega-Lite as an SVG document for use within HTML. It may fetch nothing."""
+    """Draw a titled Vega-Lite chart as a Markdown image with the whole SVG in its URL. Drawing fetches nothing."""
     import vl_convert  # noqa: PLC0415 - takes half a second and 80 MB for the first chart
 
-    svg: str = vl_convert.vegalite_to_svg({**chart, "config": CONFIG}, allowed_base_urls=[])
-    return svg
-
-
-def to_markdown_image(svg: str, alt: str) -> str:
-    """Return an SVG document as an image of Markdown, with all of it in the URL; `alt` says what it shows."""
+    svg = vl_convert.vegalite_to_svg({**chart, "config": CONFIG}, allowed_base_urls=[])
     data = base64.b64encode(svg.encode()).decode()
-    words = " ".join(alt.split()).replace("[", "(").replace("]", ")")
-    return f"![{words}](data:image/svg+xml;base64,{data})"
+    return f"### {title}\n\n![{escape(title)}](data:image/svg+xml;base64,{data})"

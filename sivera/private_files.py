@@ -1,4 +1,4 @@
-"""Files by fsspec, wherever they are. Import it where it is used: fsspec takes time, and most runs keep no files."""
+"""File systems at a URL. Import this module only where it is used: fsspec is slow, and most runs keep no files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +10,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 
 class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
-    """The files of this machine. A folder is created with its first file, and only we can enter it."""
+    """Local files. A folder is created with its first file, and only we can enter it."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**{**options, "auto_mkdir": True})
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Create a folder and those above it; existing ones keep their permissions."""
+        """Create a folder and its parents; existing ones keep their permissions."""
         folder = Path(self._strip_protocol(path))
         if exist_ok and folder.is_dir():
             return

@@ -1,7 +1,4 @@
-"""Proxies and certificates of the environment: whether a call goes through a proxy, and why it failed.
-
-The clients read the variables themselves. This only says in a message which of them matters.
-"""
+"""Names the proxy or certificate variable that may explain a failed call; the clients read the variables themselves."""
 
 import os
 from urllib.parse import urlsplit
@@ -20,9 +17,9 @@ def proxy_of(url: str) -> str | None:
 
 
 def reason_of(error: Exception, url: str, certificates: str = "SSL_CERT_FILE") -> str:
-    """Return the kind of a failed call, and the part that a proxy or certificate may have in it, without the URL.
+    """Return why a call failed, with the proxy or certificate that may be the cause, without the URL.
 
-    `certificates` is the variable by which this client finds the certificates that it trusts.
+    `certificates` is the variable that names the certificates that this client trusts.
     """
     kind = type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -34,6 +31,6 @@ def reason_of(error: Exception, url: str, certificates: str = "SSL_CERT_FILE") -
 
 
 def suspect(url: str) -> str:
-    """Return the end of a sentence on an answer that makes no sense: a proxy may have given it."""
+    """Return the end of a sentence about an unexpected answer: it may be a proxy's."""
     variable = proxy_of(url)
     return f"; the proxy in {variable} may have answered instead" if variable else ""

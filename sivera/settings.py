@@ -10,18 +10,15 @@ from sivera.errors import ConfigurationError
 from sivera.metrics.rules import DAILY_CALLS
 from sivera.values import PlatformName
 
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-LogFormat = Literal["text", "json"]
-
 
 class Settings(BaseSettings):
-    """Read from variables that begin with `SIVERA_`."""
+    """The variables that start with `SIVERA_`, other than those of blocks."""
 
     model_config = SettingsConfigDict(env_prefix="SIVERA_")
 
     spool_dir: Path = Field(
         default_factory=lambda: Path("~/.local/state/sivera/spool").expanduser(),
-        description="Where renewed tokens are kept, encrypted, while the database is away; of this machine alone.",
+        description="Where renewed tokens are kept, encrypted, while the database is down. Each machine needs its own.",
     )
     storage_dir: Path = Field(
         default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
@@ -29,24 +26,24 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         default="http://127.0.0.1:3000",
-        description="Where browsers reach the HTTP API: links that connect an account lead there.",
+        description="Where browsers reach the HTTP API. Links for connecting an account point there.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(
-        default="INFO", description="From which level on lines of ours are kept."
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        default="INFO", description="The lowest level of our log lines that is kept."
     )
-    log_format: Annotated[LogFormat, BeforeValidator(str.lower)] = Field(
-        default="text", description="How the lines of a flow's process are written to the console."
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(str.lower)] = Field(
+        default="text", description="The format of a flow's log lines on the console."
     )
 
 
 class QuotaSettings(BaseSettings):
-    """Our application's quotas, if they differ from the usual ones. Only the jobs that measure read them."""
+    """Our application's quotas. They are separate because only collect-metrics and `sivera status` need them."""
 
     model_config = SettingsConfigDict(env_prefix="SIVERA_")
 
     daily_calls: dict[PlatformName, PositiveInt] = Field(
         default_factory=lambda: dict(DAILY_CALLS),
-        description='How many calls a day a platform grants our application, as JSON: {"google": 2880}.',
+        description='Calls per day that a platform allows our application, as JSON: {"google": 2880}.',
     )
 
 
@@ -54,26 +51,26 @@ PUBLIC_URL = "SIVERA_PUBLIC_URL"
 """The variable of `Settings.public_url`."""
 
 RESTORE_URL = "SIVERA_RESTORE_URL"
-"""The variable with the URL of the database into which `sivera restore run` restores."""
+"""The variable with the URL of the database that `sivera restore run` restores into."""
 
 UNSAVED_VARIABLES = frozenset(
     f"SIVERA_{name.upper()}" for kind in (Settings, QuotaSettings) for name in kind.model_fields
 ) | {RESTORE_URL}
-"""Variables that only the running process reads: `sivera setup` neither saves nor refuses them."""
+"""Variables that are read when needed: `sivera setup` neither saves nor refuses them."""
 
 
 def read_daily_calls() -> dict[PlatformName, int]:
-    """Return each platform's calls a day for our application; ConfigurationError if the variable is wrong."""
+    """Return the calls per day that platforms allow us; ConfigurationError if the variable is invalid."""
     try:
         return QuotaSettings().daily_calls
     except (SettingsError, ValidationError):
         raise ConfigurationError(
-            'SIVERA_DAILY_CALLS does not fit: write it as {"google": 2880}, a platform and its calls a day'
+            'SIVERA_DAILY_CALLS is invalid: write platforms and their calls per day, such as {"google": 2880}'
         ) from None
 
 
 def read_settings() -> Settings:
-    """Read the settings; ConfigurationError names one that is invalid."""
+    """Read the settings; ConfigurationError names an invalid one."""
     try:
         return Settings()
     except ValidationError as error:

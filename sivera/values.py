@@ -171,12 +171,14 @@ class OddRow(Value):
 class AccountListing(Value):
     """The ad accounts that a grant reaches.
 
-    `left_out` names accounts that could not be read. `data_access_ends` is when the platform stops giving this grant
+    `left_out` names accounts that could not be read. `refused_regions` are regions that refused the grant: their
+    accounts are absent, but may still be open. `data_access_ends` is when the platform stops giving this grant
     data, although its token still works (Meta's data access of 90 days); None if it does not say.
     """
 
     accounts: tuple[AdAccount, ...]
     left_out: tuple[OddRow, ...] = ()
+    refused_regions: tuple[str, ...] = ()
     data_access_ends: datetime | None = None
 
 

@@ -1,1 +1,1 @@
-"""The tasks: retryable, visible steps that open the deps (clients, sessions) and delegate to `sivera`."""
+"""The tasks: retryable, visible steps that open clients and sessions and delegate to `sivera`."""

@@ -3,8 +3,6 @@
 import logging
 from datetime import UTC, datetime
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import load_channels
@@ -23,34 +21,35 @@ from sivera.settings import read_settings
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tasks.announcing import announce
-from tasks.events import send_alert_events
+from tasks.events import notify_all
 from tasks.history import read_history
+from tasks.naming import step
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.alerts")
 
 
-@task(name="check", task_run_name="check", cache_policy=NO_CACHE)
+@step("check")
 def check(options: AlertOptions) -> CheckSummary:
-    """Open an alert for what began, and close those that are over; if the jobs cannot be checked, only the others."""
+    """Open and close alerts. If the jobs cannot be checked, check grants and accounts all the same."""
     occurrences, trouble = None, ""
     try:
         occurrences = read_history(utc_now() - LOOK_BACK, for_alerts=True)
     except ConfigurationError as error:
         trouble = f"the jobs were not checked: {error}"
     summary = checking.check_alerts(resources.engine(), links(), options, occurrences)
-    send_alert_events(summary.events)
+    notify_all(summary.events)
     return summary.model_copy(update={"trouble": trouble})
 
 
-@task(name="send-messages", task_run_name="send-messages", cache_policy=NO_CACHE)
+@step("send-messages")
 def send_messages() -> dict[Channel, Sent]:
-    """Send each channel the messages that it has not taken yet."""
+    """Send each channel the messages that it has not accepted yet."""
     return sending.send_messages(resources.engine(), load_channels(), _link_of())
 
 
 def _link_of() -> LinkOf | None:
-    """Return what makes links to connect a grant again; None if nobody but this machine could open one."""
+    """Return a function that makes links to connect a grant again; None if only this machine could open them."""
     address = read_settings().public_url
     try:
         if is_of_this_machine(address):
@@ -66,9 +65,9 @@ def _link_of() -> LinkOf | None:
     return link_of
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: CheckSummary) -> None:
-    """Show what is open as a table, and say how the check went."""
+    """Show the open alerts as a table, and announce the result."""
     with Session(resources.engine()) as session:
         rows = [
             {
@@ -79,7 +78,7 @@ def publish_summary(summary: CheckSummary) -> None:
             }
             for alert in list_open(session)
         ]
-    # Hardly one of a day's 288 runs finds something new: the others leave no version of the table.
+    # Few of a day's 288 runs find something new. The others save no new version of the table.
     show_table(
         "check-alerts-open", f"{len(rows)} alerts are open.", rows, all_of_them="sivera alerts list", if_changed=True
     )

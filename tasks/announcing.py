@@ -1,22 +1,21 @@
 """Announce how a run of a job ended: by one event of Prefect, one signed webhook and one ping.
 
-A job says by `announce` what it did. The results go out once the state is final, from the hooks in `HOOKS`. So a run
-that timed out, crashed or raised before it said anything is announced too. A monitor that does not take its message
-causes a warning and fails no run.
+A job reports what it did with `announce`. The hooks in `HOOKS` send the result once the state is final, so a run that
+timed out, crashed or raised is announced too. If a monitor does not accept its message, that is only a warning.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
+from prefect.events import Event, RelatedResource, Resource
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as running
 from pydantic import SecretStr
@@ -27,7 +26,7 @@ from sivera.errors import ConfigurationError
 from sivera.links import hide_credentials
 from sivera.logs import log
 from sivera.monitoring import Signal, ping
-from tasks.events import emit, server_once
+from tasks.events import send, server_once
 
 logger = logging.getLogger("sivera.monitoring")
 jobs_logger = logging.getLogger("sivera.jobs")
@@ -36,23 +35,20 @@ MAX_MESSAGE = 1000
 _REMEDY = "If it lasts, set its URL again: see `sivera monitor --help`."
 
 
-@dataclass
-class _Monitors:
-    """The monitors of a run."""
-
-    webhook: ResultWebhook | None = None
-    ping_url: SecretStr | None = field(default=None, repr=False)
+class _Monitors(NamedTuple):
+    webhook: ResultWebhook | None
+    ping_url: SecretStr | None
 
 
 _monitors: dict[UUID, _Monitors] = {}
 _results: dict[UUID, dict[str, Any]] = {}
-"""The monitors and the results of this process's runs that have not ended yet."""
+"""By run of this process that has not ended yet."""
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
-    """Say what the current run did: now in the log, and outside once the run has ended.
+    """Log what the current run did, and keep it for the message that goes out when the run has ended.
 
-    `processed` includes what `failed`. `more` are values for the payload, as JSON; never a secret.
+    `processed` includes what `failed`. `more` are JSON values for the payload, and never secrets.
     """
     figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
     level = logging.INFO if success else logging.WARNING
@@ -63,10 +59,9 @@ def announce(job: str, *, success: bool, processed: int, failed: int, **more: ob
 
 def start() -> None:
     """Look up the monitors of the current run and send the start ping."""
-    context = FlowRunContext.get()
-    if context and context.flow and context.flow_run:
-        monitors = _monitors[context.flow_run.id] = _find_monitors(context.flow.name, context.flow_run)
-        _ping(monitors, Signal.START, context.flow_run.id)
+    job, run = _current()
+    monitors = _monitors[run.id] = _find_monitors(job, run)
+    _ping(monitors, Signal.START, run.id)
 
 
 def skip(state: State) -> State:
@@ -74,28 +69,27 @@ def skip(state: State) -> State:
 
     No ping is sent: the run that does the work sends it.
     """
-    # Prefect runs no hook if a flow itself returns a cancelled state.
-    context = FlowRunContext.get()
-    if context and context.flow and context.flow_run:
-        flow, run = context.flow, context.flow_run
-        _send_result(flow.name, run, state, _find_monitors(flow.name, run))
+    # Prefect runs no hook if the flow itself returns a cancelled state.
+    job, run = _current()
+    _send_result(job, run, state, _find_monitors(job, run))
     return state
 
 
 def end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """Announce how a run ended; a hook of Prefect. A worker, whose run was killed, calls it by these names."""
+    """Announce how a run ended; a hook of Prefect. The worker of a killed run passes arguments by these names."""
     monitors = _monitors.pop(flow_run.id, None) or _find_monitors(flow.name, flow_run)
     result = _send_result(flow.name, flow_run, state, monitors)
     _ping(monitors, Signal.SUCCESS if result["success"] else Signal.FAIL, flow_run.id, result["message"])
 
 
-HOOKS: dict[str, Any] = {
-    "on_completion": [end],
-    "on_failure": [end],
-    "on_crashed": [end],
-    "on_cancellation": [end],
-}
-"""The options of a flow that announce its runs."""
+HOOKS: dict[str, Any] = {name: [end] for name in ("on_completion", "on_failure", "on_crashed", "on_cancellation")}
+"""The options with which a flow announces its runs."""
+
+
+def _current() -> tuple[str, FlowRun]:
+    context = FlowRunContext.get()
+    assert context and context.flow and context.flow_run  # noqa: S101, PT018 - only flows of ours get here
+    return context.flow.name, context.flow_run
 
 
 def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
@@ -108,11 +102,12 @@ def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> d
     labels = {
         "prefect.resource.id": f"sivera.job.{job}",
         "prefect.resource.name": job,
-        # A trigger of an automation sees labels, not the payload.
+        # An automation's trigger sees labels, not the payload.
         SUCCESS: str(result["success"]).lower(),
     }
     name = f"sivera.{job}.finished"
-    emit(name, labels, result, related=_related(run), event_id=message_id, occurred=ended_at)
+    resource, related = Resource(labels), _related(run)
+    send([Event(id=message_id, event=name, occurred=ended_at, resource=resource, related=related, payload=result)])
     if monitors.webhook:
         of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
         outcome = monitors.webhook.deliver(str(message_id), {"type": name, **of_run, **result})
@@ -122,18 +117,21 @@ def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> d
 
 
 def _message_id(run: FlowRun) -> UUID:
-    """Return the id of the message about the end of a run. It changes only when the run is retried."""
-    # The hook gets the run as it was read before or after it began; only the server's count is the same for both.
+    """Return the id of the message about the end of a run. Only a retry changes it."""
+    # The hook may get a run that was read before it started; only the server's count is always right.
     count = run.run_count
     with suppress(PrefectException, httpx.HTTPError), server_once() as server:
         count = server.read_flow_run(run.id).run_count
     return uuid5(run.id, str(count))
 
 
-def _related(run: FlowRun) -> list[tuple[str, str]]:
-    related = [(f"prefect.flow-run.{run.id}", "flow-run"), (f"prefect.flow.{run.flow_id}", "flow")]
-    related += [(f"prefect.deployment.{run.deployment_id}", "deployment")] if run.deployment_id else []
-    return related + [(f"prefect.tag.{tag}", "tag") for tag in run.tags]
+def _related(run: FlowRun) -> list[RelatedResource]:
+    ids = [("flow-run", run.id), ("flow", run.flow_id), *(("tag", tag) for tag in run.tags)]
+    ids += [("deployment", run.deployment_id)] if run.deployment_id else []
+    return [
+        RelatedResource({"prefect.resource.id": f"prefect.{kind}.{id_}", "prefect.resource.role": kind})
+        for kind, id_ in ids
+    ]
 
 
 def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> None:
@@ -145,15 +143,15 @@ def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> 
 
 
 def _find_monitors(job: str, run: FlowRun) -> _Monitors:
-    monitors = _Monitors()
+    webhook = ping_url = None
     with _or_warning():
         # A run in a terminal sends no ping: it does not prove that the schedule works.
         if run.deployment_id and (pings := find_pings()):
             with server_once() as server:
-                monitors.ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
+                ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
     with _or_warning():
-        monitors.webhook = find_webhook()
-    return monitors
+        webhook = find_webhook()
+    return _Monitors(webhook, ping_url)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from sqlalchemy.orm import Session
 
@@ -16,34 +14,35 @@ from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from tasks.announcing import announce
 from tasks.catalog import catalog
+from tasks.naming import step
 from tasks.pages import show_table
 from tasks.progress import Progress
 
 
-@task(name="dump", task_run_name="dump", cache_policy=NO_CACHE, persist_result=False)
+@step("dump")
 def dump(until: float) -> Manifest | Verdict:
-    """Stream a dump to the storage."""
+    """Stream a dump into the storage."""
     return backing_up.dump(_deps(), until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
 
 
-@task(name="check-backup", task_run_name="check", cache_policy=NO_CACHE)
+@step("check-backup", "check")
 def check(manifest: Manifest, until: float) -> Manifest:
-    """Restore the dump into a scratch database, and compare that with the manifest."""
+    """Restore the dump into a scratch database, and compare that database with the manifest."""
     return backing_up.check(_deps(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
 
 
-@task(name="drop-superfluous", task_run_name="drop superfluous", cache_policy=NO_CACHE)
+@step("drop-superfluous", "drop superfluous")
 def drop_superfluous(options: BackupOptions) -> list[str]:
-    """Drop the backups that are no longer kept."""
+    """Delete the backups that are no longer kept."""
     return backing_up.drop_superfluous(_deps(), options)
 
 
 def backup_charts(_: Session) -> list[str]:
-    """Draw charts of the last backups, which are not in the database."""
+    """Draw charts of the last backups. They come from the storage, so no database session is needed."""
     return page.backup_charts(catalog())
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: BackupSummary) -> None:
     """Show the tables of the backup, and announce how the run ended."""
     manifest, is_verified = summary.manifest, summary.made.outcome is Outcome.VERIFIED
@@ -63,5 +62,5 @@ def publish_summary(summary: BackupSummary) -> None:
 
 
 def _deps() -> BackupDependencies:
-    """Return what a backup needs. It is made even if a key of tokens is missing, but not without one to sign it."""
+    # A backup is made even if a key of tokens is missing, but not without a key to sign it.
     return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))

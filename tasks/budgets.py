@@ -1,10 +1,7 @@
 """The steps of check-budgets."""
 
-from typing import Any
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
@@ -21,51 +18,43 @@ from sivera.teams.queries import check_teams
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import announce
-from tasks.events import send_alert_events
-from tasks.naming import tag_task_run
+from tasks.events import notify_all
+from tasks.naming import step, tag_task_run
 from tasks.pages import show_table
 
 RETRIES = 1
-OF_A_PART: dict[str, Any] = {
-    "retries": RETRIES,
-    "retry_delay_seconds": 2,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-}
 
 
-@task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
+@step("check-options")
 def check_options(options: BudgetOptions) -> list[str]:
-    """Refuse unknown teams, and return what to check."""
+    """Refuse unknown teams, and return the parts to check: platforms, and the budgets that teams set."""
     with Session(resources.engine()) as session:
         check_teams(session, options.teams)
     return [*(options.platforms or PlatformName), TEAMS]
 
 
-@task(task_run_name="{part}", **OF_A_PART)
+@step("check-part", "{part}", retries=RETRIES, retry_delay_seconds=2)
 def check_part(part: str, options: BudgetOptions, until: float) -> Checked | State:
     """Check the budgets of a platform's accounts, or those that teams set."""
     try:
         if part != TEAMS:
             tag_task_run(part)
-        run = flow_run.id
-        link = links().run(UUID(run)) if run else ""
-        return checking.check_part(resources.engine(), options, part, until, link=link, send_events=send_alert_events)
+        link = links().run(UUID(flow_run.id))
+        return checking.check_part(resources.engine(), options, part, until, link=link, send_events=notify_all)
     except SQLAlchemyError as error:
         if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
             raise
         return Failed(message=f"{sentence(error)}; the next run checks it", data=error)
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: CheckSummary) -> None:
-    """Show what the run found as tables, and announce it."""
+    """Show the budgets that are spent furthest and those not judged as tables, and announce the result."""
     total = summary.total
-    furthest = f"Of {total.budgets:,} budgets the {len(total.worst)} that are spent furthest."
+    furthest = f"The {len(total.worst)} budgets that are spent furthest, of {total.budgets:,}."
     show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
     failures = [{"subject": subject, "reason": reason} for subject, reason in total.failures.items()]
-    unknown = [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
-    not_judged = [*failures, *unknown]
+    not_judged = failures + [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
     show_table("check-budgets-failures", f"{len(not_judged)} budgets or accounts were not judged.", not_judged)
     announce(
         BUDGETS_JOB,

@@ -3,8 +3,6 @@
 import logging
 from datetime import datetime
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
@@ -22,28 +20,28 @@ from sivera.sync.queries import record_run
 from sivera.sync.summary import AccountSync, Outcome, PartSync, SyncSummary
 from tasks import grants, resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, RETRIES, end_attempt
-from tasks.naming import tag_task_run
+from tasks.failures import RETRIED, RETRIES, end_attempt
+from tasks.naming import step, tag_task_run
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.sync")
 
 _ended: dict[tuple[str, int], dict[Part, PartSync]] = {}
-"""The parts of an account that a run has done, by run and account: a second attempt does only the rest."""
+"""The parts of an account that a run has finished, by run and account. A second attempt does only the rest."""
 
 
-@task(name="find-grants", task_run_name="find-grants", cache_policy=NO_CACHE)
+@step("find-grants")
 def grants_to_discover(options: SyncOptions) -> list[DueGrant]:
-    """Find the grants with ad accounts that were not listed for a day."""
+    """Find the grants with ad accounts that have not been listed for a day."""
     if options.account_ids:
         return []
     with Session(resources.engine()) as session:
         return due_grants(session, options.platforms, options.teams)
 
 
-@task(name="discover-accounts", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
+@step("discover-accounts", "{grant.platform.value} {grant.team} {grant.name}", **RETRIED)
 def discover_accounts(grant: DueGrant) -> Discovery | State:
-    """List the ad accounts of a grant again, and store what is new about them."""
+    """List the ad accounts of a grant again, and store what has changed."""
     tag_task_run(grant.platform)
     try:
         return discover(grants.tokens(grant.platform, grant.id))
@@ -51,14 +49,14 @@ def discover_accounts(grant: DueGrant) -> Discovery | State:
         return end_attempt(error, logger, "Accounts not listed", credential_id=grant.id)
 
 
-@task(name="plan-sync", task_run_name="plan-sync", cache_policy=NO_CACHE)
+@step("plan-sync")
 def plan(options: SyncOptions) -> SyncPlan:
-    """Find the accounts to sync, those that wait for a human, and how many are in the slow lane."""
+    """Find the accounts to sync, those that wait for a person, and how many are in the slow lane."""
     with Session(resources.engine()) as session:
         return plan_sync(session, options, read_clock(session))
 
 
-@task(name="sync-account", task_run_name="{account.platform.value} {account.name}", **OF_ONE_ITEM)
+@step("sync-account", "{account.platform.value} {account.name}", **RETRIED)
 def sync_account(
     account: DueAccount, mode: SyncMode, lookback_days: int | None, *, even_resting: bool = False
 ) -> AccountSync | State:
@@ -90,9 +88,9 @@ def sync_account(
     return result
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
-    """Store what the run did, show what failed, and announce it. The last two need no database."""
+    """Store what the run did, show what failed, and announce the result. A database failure stops only the storing."""
     try:
         with Session(resources.engine()) as session, session.begin():
             record_run(session, flow_run.id, summary, started_at)

@@ -19,7 +19,7 @@ def catalog() -> Catalog:
 
 
 def last_backup() -> datetime | None:
-    """When the last verified backup was made; None if there is none, or the storage fails."""
+    """Return when the last verified backup was made; None if there is none or the storage fails."""
     try:
         found = catalog().last_verified()
     except Exception as error:  # noqa: BLE001 - each kind of storage raises its own

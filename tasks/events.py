@@ -1,26 +1,20 @@
-"""Events for automations that an operator builds. Each is sent once; whoever needs certainty reads the tables."""
+"""Events for an operator's automations. Each is sent once: the tables hold what must not be lost."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.events import Event, RelatedResource, Resource
+from prefect.events import Event, Resource
 
 from blocks.server import impatient
-from sivera.clock import utc_now
-
-if TYPE_CHECKING:
-    from sivera.alerts.changes import AlertEvent
 
 logger = logging.getLogger("sivera.events")
 
 MOST_AT_ONCE = 100
-"""Events of one request."""
+"""Events in one request."""
 
 
 @contextmanager
@@ -30,48 +24,27 @@ def server_once() -> Iterator[SyncPrefectClient]:
         yield server
 
 
-def emit(
-    name: str,
-    resource: Mapping[str, str],
-    payload: Mapping[str, Any],
-    *,
-    related: Sequence[tuple[str, str]] = (),
-    event_id: UUID | None = None,
-    occurred: datetime | None = None,
-) -> None:
-    """Send one event to the Prefect server. If the server does not take it, log a warning.
-
-    `resource` has the labels of what it is about, `prefect.resource.id` among them; `related` the id and role of each
-    related resource; `payload` no secret. The server stores an event of one id once.
-    """
-    # Not by `emit_event`: that only queues an event, and a process that is being ended loses the queue.
-    event = Event(
-        id=event_id or uuid4(),
-        event=name,
-        occurred=occurred or utc_now(),
-        resource=Resource(dict(resource)),
-        related=[RelatedResource({"prefect.resource.id": id_, "prefect.resource.role": role}) for id_, role in related],
-        payload=dict(payload),
-    )
-    _send([event])
+def notify(name: str, resource: str, payload: Mapping[str, Any]) -> None:
+    """Send an event about a resource, by its id; see `send`."""
+    notify_all([(name, resource, payload)])
 
 
-def send_alert_events(events: Sequence["AlertEvent"]) -> None:
-    """Send the events of alerts that opened, rose or closed, for automations of an operator."""
-    _send(
+def notify_all(events: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+    """Send events, each given as its name, the id of its resource, and its payload; see `send`."""
+    send(
         [
-            Event(
-                event=each.name,
-                occurred=utc_now(),
-                resource=Resource({"prefect.resource.id": each.resource}),
-                payload=dict(each.payload),
-            )
-            for each in events
+            Event(event=name, resource=Resource({"prefect.resource.id": resource}), payload=dict(payload))
+            for name, resource, payload in events
         ]
     )
 
 
-def _send(events: Sequence[Event]) -> None:
+def send(events: Sequence[Event]) -> None:
+    """Send events without secrets to the Prefect server. If it does not accept them, log a warning.
+
+    The server stores two events with the same id only once.
+    """
+    # Not by `emit_event`: that only queues an event, and a process that is being ended loses the queue.
     try:
         for first in range(0, len(events), MOST_AT_ONCE):
             some = [event.model_dump(mode="json") for event in events[first : first + MOST_AT_ONCE]]

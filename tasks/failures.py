@@ -1,9 +1,8 @@
-"""How the task of one account, grant or team fails: it tries again if that may help, else ends with a reason."""
+"""How the task of one account, grant or team fails: it retries if that may help, and otherwise ends with a reason."""
 
 import logging
 from typing import Any
 
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from prefect.states import Failed
@@ -22,22 +21,20 @@ def _retry(_task: object, _task_run: object, state: State) -> bool:
     return is_worth_a_retry(state.result(raise_on_failure=False))
 
 
-OF_ONE_ITEM: dict[str, Any] = {
+RETRIED: dict[str, Any] = {
     "retries": RETRIES,
     "retry_delay_seconds": [1, 3],
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": _retry,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
 }
-"""The options of a task that works on one account, grant or team."""
+"""The retry options of a step that works on one account, grant or team."""
 
 
 def end_attempt(error: Exception, logger: logging.Logger, message: str, **about: object) -> State:
-    """End an attempt of a task on one item: log why it failed, and return its state.
+    """Log why an attempt failed, and return its final state.
 
     Raises:
-        Exception: The error itself, if Prefect runs the task again, or if it is not ours.
+        Exception: The error itself, if Prefect is to retry the task, or if it is not one of ours.
     """
     if is_worth_a_retry(error) and task_run.run_count <= RETRIES:
         raise error
@@ -46,12 +43,10 @@ def end_attempt(error: Exception, logger: logging.Logger, message: str, **about:
 
 
 def failed(error: Exception) -> State:
-    """Return the state of a task that one of our errors ends.
-
-    Its reason says everything, or the log has the traceback too. One for each of thousands would bury what matters.
+    """Return the failed state for one of our errors. An error that its reason does not explain is logged as well.
 
     Raises:
-        Exception: The error itself if it is not ours: then we need its traceback.
+        Exception: The error itself if it is not one of ours: its traceback is needed then.
     """
     if not isinstance(error, SiveraError | SQLAlchemyError):
         raise error

@@ -1,7 +1,5 @@
 """The platforms and their tokens, for the jobs and commands that call a platform."""
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from prefect.runtime import flow_run
@@ -16,7 +14,7 @@ from sivera.grants.spool import Spool
 from sivera.platforms.base import PlatformClient
 from sivera.settings import Settings
 from sivera.values import PlatformName
-from tasks.events import emit
+from tasks.events import notify
 from tasks.resources import breaker, engine, once
 
 
@@ -40,7 +38,7 @@ def _load_keyring() -> Keyring:
 
 @once
 def renewal_dependencies() -> RenewalDependencies:
-    """What a renewal needs. It first brings this machine's spool into the database."""
+    """What a renewal needs. This machine's spool is written to the database first."""
     deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
     take_up_spool(deps)
     return deps
@@ -54,8 +52,3 @@ def _run_id() -> UUID | None:
 def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
     """The tokens of a grant."""
     return GrantTokenSource(renewal_dependencies(), client(platform), credential_id)
-
-
-def notify(name: str, resource: str, payload: Mapping[str, Any]) -> None:
-    """Send an event of ours to the Prefect server; see `tasks.events.emit`."""
-    emit(name, {"prefect.resource.id": resource}, payload)

@@ -1,4 +1,4 @@
-"""The history of scheduled times and runs, read from the Prefect server."""
+"""What became of scheduled times and runs, read from the Prefect server."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from sivera.links import hide_credentials
 from tasks.job_runs import all_runs, deployed_flows
 
 CHUNK = timedelta(hours=12)
-"""Prefect computes at most 1,000 times at once, and a cron schedule has at most one a minute."""
+"""Prefect computes at most 1,000 times at once, and a cron schedule has at most one time a minute."""
 
 LAST = (FlowRunSort.END_TIME_DESC, FlowRunSort.START_TIME_DESC)
 
@@ -32,24 +32,19 @@ ServerSchedule: TypeAdapter[CronSchedule | IntervalSchedule | RRuleSchedule] = T
 
 
 def read_history(since: datetime, now: datetime | None = None, *, for_alerts: bool = False) -> list[Occurrence]:
-    """Return what became of each scheduled time and run by hand since then; the newest first.
+    """Return what became of each scheduled time and each run by hand since then, newest first.
 
-    Times before a schedule's last change are left out if they have no run: nobody knows whether it was active then.
-    What is read `for_alerts` is right after each deployment's last good run alone: that one makes up for all before it.
-
-    Raises:
-        ConfigurationError: The Prefect server does not answer.
+    Times before a schedule's last change are left out if they have no run: it may not have been active then. With
+    `for_alerts`, only what follows each deployment's last good run is complete, because a good run makes up for what
+    came before. ConfigurationError if the Prefect server does not answer.
     """
     now = now or utc_now()
-    read_runs = _runs_for_alerts if for_alerts else _all_runs
     with connect() as client:
         jobs = {flow.id: flow.name for flow in deployed_flows(client)}
         deployments = {each.id: each for each in our_deployments(client) if each.flow_id in jobs}
-        runs = [
-            _to_run(run, deployments[run.deployment_id], jobs)
-            for run in read_runs(client, list(deployments), since, now)
-            if run.deployment_id
-        ]
+        ids = list(deployments)
+        found = _runs_for_alerts(client, ids, since, now) if for_alerts else all_runs(client, _between(ids, since, now))
+        runs = [_to_run(run, deployments[run.deployment_id], jobs) for run in found if run.deployment_id]
     schedules = [
         Schedule(
             deployment=_full_name(deployment, jobs),
@@ -66,15 +61,15 @@ def read_history(since: datetime, now: datetime | None = None, *, for_alerts: bo
 
 
 def read_jobs() -> set[str]:
-    """Return the names of the deployed jobs; ConfigurationError if the Prefect server is away."""
+    """Return the names of the deployed jobs; ConfigurationError if the Prefect server does not answer."""
     with connect() as client:
         return {flow.name for flow in deployed_flows(client)}
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code.
+    """Return a schedule's times in UTC, from `since` until (excluded) `until`, as Prefect's own code computes them.
 
-    A schedule that somebody made for a day that never comes, such as 31 February, has no times, and hides no others.
+    A schedule for a day that never comes, such as 31 February, has no times.
     """
     rule = ServerSchedule.validate_python(schedule.model_dump())
     times: set[datetime] = set()
@@ -89,21 +84,17 @@ def times_between(schedule: Any, since: datetime, until: datetime) -> list[datet
     return sorted(when for when in times if since <= when < until)
 
 
-def _all_runs(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
-    return all_runs(client, _runs_between(ids, since, until))
-
-
 def _runs_for_alerts(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
-    """Yield what did not end well, and of each deployment what did last: thousands of good runs change nothing."""
-    yield from all_runs(client, _runs_between(ids, since, until, not_any_=["COMPLETED"]))
+    """Yield the runs that did not end well, and only the last good ones of each deployment, which may have many."""
+    yield from all_runs(client, _between(ids, since, until, not_any_=["COMPLETED"]))
     for id_ in ids:
-        good = _runs_between([id_], since, until, any_=["COMPLETED"])
-        # After a retry by hand the run that ended last may not be the one that began last.
+        good = _between([id_], since, until, any_=["COMPLETED"])
+        # After a retry by hand, the run that ended last may not be the one that started last.
         last = (client.read_flow_runs(flow_run_filter=good, sort=by, limit=1) for by in LAST)
         yield from {run.id: run for found in last for run in found}.values()
 
 
-def _runs_between(ids: list[UUID], since: datetime, until: datetime, **types: list[str]) -> FlowRunFilter:
+def _between(ids: list[UUID], since: datetime, until: datetime, **types: list[str]) -> FlowRunFilter:
     times = {"after_": since, "before_": until}
     wanted = {"deployment_id": {"any_": ids}, "expected_start_time": times, "state": {"type": types}}
     return FlowRunFilter.model_validate(wanted)
@@ -123,7 +114,7 @@ def _to_run(run: FlowRun, deployment: DeploymentResponse, jobs: dict[UUID, str])
         state_name=run.state.name or run.state.type.value,
         message=hide_credentials(run.state.message or "") or None,
         changed_at=_utc(run.state.timestamp),
-        # Prefect gives a run that never began a start time too: that of its end.
+        # Prefect gives even a run that never started a start time: that of its end.
         started_at=_utc(run.start_time) if run.start_time and run.run_count else None,
         ended_at=_utc(run.end_time) if run.end_time else None,
     )
@@ -134,7 +125,7 @@ def _full_name(deployment: DeploymentResponse, jobs: dict[UUID, str]) -> str:
 
 
 def _slug(schedule: DeploymentSchedule) -> str:
-    # A schedule made by hand gets this slug at the next deploy.
+    # A schedule made by hand gets such a slug at the next deploy.
     return schedule.slug or f"by-hand-{schedule.id.hex[-8:]}"
 
 

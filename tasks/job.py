@@ -1,4 +1,4 @@
-"""The frame of a job, which every flow of ours shares: its name, its locks, and how it ends without work."""
+"""The frame that all our flows share: run names, locks, announcements, and runs that end without work."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ from tasks.failures import failed
 OptionsT = TypeVar("OptionsT")
 
 LEASE_SECONDS = 60
-"""The shortest that Prefect allows. The lock of a killed run is free after it."""
+"""The shortest lease that Prefect allows. After it, the lock of a killed run is free again."""
 
 
 def job(
@@ -39,10 +39,10 @@ def job(
 ) -> Callable[[Callable[[OptionsT], State]], Flow[[OptionsT], State]]:
     """Make a flow of a function that does a job's work and returns the run's final state.
 
-    A run is named after the job, the time when it was due (UTC) and the `words` of its options: `sync-campaigns 14:00
-    incremental`. It holds the job's locks (by default one named after the job) while it works, and ends Cancelled if
-    another run holds one. How it ended is announced. A run stops by itself at its options' deadline: the timeout is the
-    backstop. If its work is no longer needed, `skip` returns the state with which it ends early.
+    A run is named after the job, the time it was due (UTC) and the `words` of its options: `sync-campaigns 14:00
+    incremental`. While it works it holds the job's locks, by default one named after the job, and it ends Cancelled if
+    another run holds one. If the work is no longer needed, `skip` returns the state in which the run ends early. The
+    timeout is a backstop: runs stop by themselves at the deadline of their options.
     """
 
     def run_name() -> str:
@@ -60,9 +60,9 @@ def job(
                     announcing.start()
                     state = work(options)
             except ConcurrencySlotAcquisitionError as error:
-                if "423" not in str(error):  # HTTP 423: a limit is held
+                if "423" not in str(error):  # HTTP 423: another run holds a limit
                     raise ConfigurationError(
-                        f"the Prefect server did not give the locks {', '.join(names)}: run `sivera doctor`"
+                        f"the Prefect server did not grant the locks {', '.join(names)}: run `sivera doctor`"
                     ) from None
                 return announcing.skip(Cancelled(message=ANOTHER_INSTANCE))
             except SQLAlchemyError as error:
@@ -81,11 +81,8 @@ def job(
 
 
 def _hold(names: Sequence[str]) -> AbstractContextManager[None]:
-    """Return a context that holds these global concurrency limits, all or none.
-
-    Raises:
-        ConfigurationError: One of them does not exist, or is switched off: the server would say nothing about it.
-    """
+    """Return a context that holds all of these global concurrency limits, or none of them."""
+    # The server silently ignores a limit that does not exist or is switched off.
     if names:
         with get_client(sync_client=True) as client:
             for name in names:
@@ -102,7 +99,7 @@ def _hold(names: Sequence[str]) -> AbstractContextManager[None]:
         max_retries=0,
         strict=True,
         lease_duration=LEASE_SECONDS,
-        # A busy server that misses a renewal must not end a healthy run. Two runs at once do no harm: every write is
-        # an upsert, and an older fetch never overwrites a newer one.
+        # A busy server that misses a renewal must not end a healthy run. Two runs at once are harmless: every write is
+        # an upsert, and older data never overwrites newer data.
         raise_on_lease_renewal_failure=False,
     )

@@ -1,4 +1,4 @@
-"""Mapping a task over many items, as fast as the platforms allow and the Prefect server records."""
+"""Map a task over many items, as fast as the platforms and the Prefect server can keep up."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import Task, unmapped
@@ -30,34 +30,20 @@ from tasks.progress import Progress, single_attempt
 logger = logging.getLogger("sivera.metrics")
 
 MAX_UNRECORDED = 500
-"""The most task runs that have ended and are not recorded by the server yet.
+"""How many ended task runs the server may have left to record.
 
-The server's in-memory queues drop messages beyond 10,000, three to four for each task run, and never show them.
+Each task run sends three to four messages, and the server's in-memory queues silently drop messages beyond 10,000.
 """
 
 LOOK_AGAIN_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
-"""If the server records nothing for this long, what is missing is lost, and waiting for it would hold up the run."""
+"""If the server records nothing for this long, the missing task runs are lost, and the run stops waiting for them."""
 
 ItemT = TypeVar("ItemT", bound=OfPlatform)
-ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
-
-
-class Tally(Protocol[ItemT_contra]):
-    """Adds up a run."""
-
-    def add(self, item: ItemT_contra, result: object, /) -> float | None:
-        """Take what an item's task returned or raised.
-
-        Return the seconds after which this run should try the item again, or None if it should not.
-        """
 
 
 class Recorder:
-    """Knows how far the Prefect server is behind in recording task runs.
-
-    `count` asks the server how many task runs it has recorded.
-    """
+    """Knows how far the Prefect server is behind with task runs; `count` asks it how many it has recorded."""
 
     def __init__(self, count: Callable[[], int], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._count, self._monotonic = count, monotonic
@@ -65,7 +51,7 @@ class Recorder:
         self._looked_at = self._advanced_at = monotonic()
 
     def is_behind(self, ended: int) -> bool:
-        """Whether no more should begin, because too many of `ended` task runs are not recorded."""
+        """Whether no more task runs should start, because too many of the `ended` ones are not recorded yet."""
         now = self._monotonic()
         if self._unrecorded(ended) <= MAX_UNRECORDED:
             self._advanced_at = now
@@ -87,37 +73,38 @@ def _count_ended(client: SyncPrefectClient, flow_run_id: str, since: datetime) -
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {
             "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}},
-            # A flow may map twice, and the second time must not count the first.
+            # A flow may map twice, and the second time must not count the task runs of the first.
             "start_time": {"after_": since.isoformat()},
         },
     }
     with single_attempt():
         return int(client.request("POST", "/task_runs/count", json=wanted).json())
-    return 0  # the server is away
+    return 0  # the server does not answer
 
 
 def work_off(
     job: str,
     task: Task[..., Any],
     items: Sequence[ItemT],
-    tally: Tally[ItemT],
+    add: Callable[[ItemT, object], float | None],
     *,
     threads: int,
     at_once: int,
     until: float,
     **constants: object,
 ) -> None:
-    """Map a task over items, in their order, and add up the results, with the job's progress in the UI.
+    """Map a task over items in their order, and show the job's progress in the UI.
 
-    The task takes an item and the `constants`. At most `at_once` items are mapped and have not ended, and none begins
-    after the monotonic time `until`. At most half as many items of one platform run as the flow has `threads`, while
-    other platforms can be called.
+    The task gets an item and the `constants`. `add` gets the item and what the task returned or raised, and returns the
+    seconds until the run tries it again, if it does. At most `at_once` items are mapped at the same time, and none
+    starts after the monotonic time `until`. While other platforms can be called, the items of one platform get at most
+    half of the flow's `threads`.
     """
     queue = WorkQueue(items, resources.breaker(), share=threads // 2)
     progress = Progress(job, total=len(items))
     with _counted_calls():
         for item, result in _map(task, queue, at_once, until, constants):
-            if (seconds := tally.add(item, result)) is not None:
+            if (seconds := add(item, result)) is not None:
                 queue.put_back(item, seconds)
             else:
                 progress.advance()
@@ -126,10 +113,7 @@ def work_off(
 def _map(
     task: Task[..., Any], queue: WorkQueue[ItemT], at_once: int, until: float, constants: Mapping[str, object]
 ) -> Iterator[tuple[ItemT, object]]:
-    """Map a task over the queue, in batches as room allows. Yield each item with what its task returned or raised.
-
-    The caller may put an item back during the iteration.
-    """
+    """Yield each item with what its task returned or raised. The caller may put an item back during the iteration."""
     ended: SimpleQueue[tuple[ItemT, PrefectFuture[Any]]] = SimpleQueue()
     fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
     running = total = 0
@@ -155,13 +139,13 @@ def _map(
 
 
 def _outcome(state: State) -> object:
-    # The same as `state.result(raise_on_failure=False)`, without its detour through another thread for each item.
+    # Like `state.result(raise_on_failure=False)`, which takes a detour through another thread.
     return state.data.result if isinstance(state.data, ResultRecord) else state.data
 
 
 @contextmanager
 def _counted_calls() -> Iterator[None]:
-    """Add the platform calls of the body to those of this run, in whatever way the body ends."""
+    """Record the platform calls of the body as calls of this run, even if the body raises."""
     before = resources.breaker().calls()
     try:
         yield
@@ -171,5 +155,5 @@ def _counted_calls() -> Iterator[None]:
             with Session(resources.engine()) as session, session.begin():
                 add_calls(session, UUID(flow_run.id), made)
         except SQLAlchemyError as error:
-            # Only the figures of its calls are lost, which is no reason to fail the run.
+            # Losing these figures is not a reason to fail the run.
             logger.warning("The calls of this run were not recorded: %s", sentence(error))

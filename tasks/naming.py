@@ -1,21 +1,32 @@
-"""Tags of task runs, and the fields that name a run in its log lines."""
+"""How the steps of a run appear in the UI and in log lines."""
 
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
 from prefect.context import FlowRunContext, TaskRunContext
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def step(name: str, run_name: str = "", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a task of a step. Its runs are called `run_name`, or like the step. No result is cached or persisted."""
+    return task(name=name, task_run_name=run_name or name, persist_result=False, **options)
 
 
 def tag_task_run(*tags: str) -> None:
-    """Tag the task run that calls this.
+    """Tag the task run that calls this. The tags are recorded with its final state.
 
-    It is done from within because Prefect asks for concurrency limits before each task run that starts with tags, which
-    is too slow for thousands of them. Tags that are set here are recorded with the task run's final state.
+    Prefect asks for concurrency limits before each task run that starts with tags, which is too slow for thousands.
     """
     context = TaskRunContext.get()
     if context:
-        context.task_run.tags = sorted({*context.task_run.tags, *tags})  # it may be another attempt
+        context.task_run.tags = sorted({*context.task_run.tags, *tags})  # it may be a second attempt
 
 
 def run_fields() -> dict[str, str]:
-    """Return the fields that name the current run; none outside of one."""
+    """Return the fields that name the current run in log lines; none outside of a run."""
     context = FlowRunContext.get()
     if context is None or context.flow is None or context.flow_run is None:
         return {}

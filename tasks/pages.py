@@ -4,18 +4,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from prefect import task
 from prefect.artifacts import Artifact, create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import Artifact as StoredArtifact
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import sentence
 from tasks import resources
+from tasks.naming import step
 
 MOST_ROWS = 500
-"""The most rows of a table: the Prefect UI shows pages of it, but loads all rows at once."""
+"""The most rows of a table: the Prefect UI pages through them, but loads them all at once."""
 
 
 class Summary(Protocol):
@@ -29,16 +28,16 @@ class Summary(Protocol):
 SummaryT = TypeVar("SummaryT", bound=Summary)
 
 
-@task(name="show-summary", task_run_name="show-summary", cache_policy=NO_CACHE)
+@step("show-summary")
 def show_summary(
     job: str,
     summary: SummaryT,
     page: Callable[[str, SummaryT, list[str]], str],
     charts: Callable[[Session], list[str]] | None,
 ) -> None:
-    """Show what a run did as a page with its figures, and with charts if there are any.
+    """Show what a run did as a page with figures and charts.
 
-    A flow calls it with `return_state`: a chart that cannot be drawn leaves a red task, not a red run.
+    Flows call this with `return_state`: if a chart cannot be drawn, the task is red but the run is not.
     """
     drawn: list[str] = []
     try:
@@ -53,9 +52,9 @@ def show_summary(
 def show_table(
     key: str, description: str, rows: Sequence[Mapping[str, object]], *, all_of_them: str = "", if_changed: bool = False
 ) -> None:
-    """Show the first rows of a table as the artifact `key`, and say how many there are.
+    """Show the first rows of a table as the artifact `key`, and how many there are if not all of them are shown.
 
-    The command `all_of_them` prints all. With `if_changed`, rows that are shown already are not shown again.
+    The command `all_of_them` prints all rows. With `if_changed`, nothing happens if it shows these rows already.
     """
     shown = [dict(row) for row in rows[:MOST_ROWS]]
     if if_changed and _is_shown(key, shown):

@@ -19,13 +19,13 @@ UPDATE_SECONDS = 5.0
 
 @contextmanager
 def single_attempt(seconds: float = SERVER_SECONDS) -> Iterator[None]:
-    """Ask the Prefect server once, and continue without an answer."""
+    """Ask the Prefect server once, and go on if it does not answer."""
     with suppress(httpx.HTTPError), impatient(seconds):
         yield
 
 
 class Progress:
-    """A progress artifact named after its job, of so many steps."""
+    """A progress artifact that is named after its job."""
 
     def __init__(self, job: str, total: int) -> None:
         self._total = max(total, 1)
@@ -36,18 +36,18 @@ class Progress:
         self._updated_at = time.monotonic()
 
     def over(self, steps: Iterable[StepT]) -> Iterator[StepT]:
-        """Yield steps one by one, and count each when the next is requested."""
+        """Yield the steps, and count each when the next one is requested."""
         for step in steps:
             yield step
             self.advance()
 
     def advance(self) -> None:
-        """Count a step; update the server now and then, and at the end."""
+        """Count a step, and update the server now and then."""
         self._done += 1
         self.reach(self._done / self._total)
 
     def reach(self, share: float) -> None:
-        """Set the share that is done, from 0 to 1; update the server now and then, and at the end."""
+        """Set the share that is done, from 0 to 1. Update the server every few seconds, and at the end."""
         if share >= 1 or time.monotonic() - self._updated_at > UPDATE_SECONDS:
             self._updated_at = time.monotonic()
             with single_attempt():

@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from prefect import task
 from prefect.artifacts import create_link_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
@@ -20,7 +18,8 @@ from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamRepor
 from sivera.reports.writing import ReportDependencies, plan_reports
 from tasks import resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, end_attempt
+from tasks.failures import RETRIED, end_attempt
+from tasks.naming import step
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.reports")
@@ -36,21 +35,21 @@ def _deps() -> ReportDependencies:
     return ReportDependencies(resources.engine(), _storage().get_filesystem())
 
 
-@task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
+@step("plan-reports")
 def plan(options: ReportOptions) -> ReportPlan:
-    """Check that the place for reports is known, and find the teams with reports to write or to compare."""
+    """Open the storage of the reports, and find the teams with reports to write or to compare."""
     _deps()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, read_clock(session))
 
 
-@task(name="write-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
+@step("write-reports", "{team.name}", **RETRIED)
 def write_reports(team: DueTeam, deadline: float) -> TeamReports | State:
-    """Write the reports that a team lacks."""
+    """Write a team's missing reports."""
     return _run(writing.write_reports, team, deadline)
 
 
-@task(name="revise-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
+@step("revise-reports", "{team.name}", **RETRIED)
 def revise_reports(team: DueTeam, deadline: float) -> TeamReports | State:
     """Write a team's reports again if their figures changed."""
     return _run(writing.revise_reports, team, deadline)
@@ -68,9 +67,9 @@ def _run(
     return result
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: ReportSummary) -> None:
-    """Show where the reports are and which teams have none, and announce the result."""
+    """Show where the reports are and which teams failed, and announce the result."""
     place = _storage().url.rstrip("/")
     table = [
         {"team": team.team.name, "day": day.isoformat(), "page": f"{place}/{page}", "table": f"{place}/{table}"}

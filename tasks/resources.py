@@ -1,4 +1,4 @@
-"""What a process opens once and its threads share. What only some jobs need has modules of its own, by `once`."""
+"""What a process opens once and its threads share. Other modules add what only some jobs need, with `once`."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
 
 THREADS = 32
-"""Accounts that one run syncs at the same time: enough to keep one interpreter busy while others wait on HTTP."""
+"""Accounts that a run syncs at the same time: enough to keep one interpreter busy while most wait for HTTP."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def once(make: Callable[P, T]) -> Callable[P, T]:
                 try:
                     _open[key] = make(*args, **kwargs)
                 except ConfigurationError as error:
-                    # Remembered too: ten thousand accounts must not each ask for a block that is missing.
+                    # Kept too: ten thousand accounts must not each ask for a block that is missing.
                     _open[key] = error
             opened = _open[key]
         if isinstance(opened, ConfigurationError):
@@ -44,7 +44,7 @@ def once(make: Callable[P, T]) -> Callable[P, T]:
 
 @once
 def engine() -> Engine:
-    """The engine on the database that the block names. The database has answered."""
+    """An engine on the database that the block names. The connection has been checked."""
     opened = open_engine(load_database_url(), pool_size=THREADS)
     check(opened)
     return opened
@@ -57,7 +57,7 @@ def close() -> None:
     """Close and forget everything, so that the next use loads the blocks again."""
     with _lock:
         for opened in _open.values():
-            # An engine, or a client of a platform; the others hold nothing open.
+            # Only engines and clients of platforms hold connections.
             if ends := getattr(opened, "dispose", None) or getattr(opened, "close", None):
                 ends()
         _open.clear()

@@ -3,8 +3,6 @@
 import logging
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
@@ -17,17 +15,18 @@ from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.rules import CleanupPlan, CleanupSummary, KindResult
 from tasks import resources
 from tasks.announcing import announce
+from tasks.naming import step
 
 logger = logging.getLogger("sivera.retention")
 
 
-@task(name="plan-cleanup", task_run_name="plan-cleanup", cache_policy=NO_CACHE)
+@step("plan-cleanup")
 def plan(options: CleanupOptions) -> CleanupPlan:
     """Check the database's clock, and decide which rows are deleted."""
     return cleaning.plan_cleanup(_deps(), options)
 
 
-@task(name="clean", task_run_name="{kind.value}", cache_policy=NO_CACHE, persist_result=False)
+@step("clean", "{kind.value}")
 def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
     """Delete the rows of one kind that are due, or count them."""
     result = cleaning.clean(_deps(), plan, kind, end)
@@ -37,7 +36,7 @@ def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
     return Failed(message=reason, data=result) if reason else result
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: CleanupSummary) -> None:
     """Announce how the run ended."""
     announce(

@@ -1,4 +1,4 @@
-"""End a run early if its scheduled time is long past."""
+"""Decide whether a run that starts late should end early."""
 
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -14,27 +14,22 @@ from sivera.history.rules import LATE_AFTER, LONG_PAST
 
 
 def long_past(max_age: timedelta) -> State | None:
-    """Return the state with which a run ends early if its time is longer ago than `max_age`, else None.
+    """Return the state in which a run ends early, or None if it was due at most `max_age` ago.
 
-    For a job that measures the moment: after a downtime it cannot catch up on what it missed.
-
-    Raises:
-        ConfigurationError: It seems to be late, and the Prefect server does not answer.
+    This is for a job that measures the present: after a downtime it cannot catch up on what it missed.
+    ConfigurationError if the Prefect server does not answer.
     """
     return Cancelled(message=LONG_PAST) if _is_older_than(max_age) else None
 
 
 def overtaken() -> State | None:
-    """Return the state with which a late run ends early if a newer run has taken over its work, else None.
+    """Return the state in which a late run ends early, or None if no newer run has taken over its work.
 
-    For a job that brings everything up to date: after a downtime, one of the runs that piled up is enough. The
-    deployment's limit lets one run in. But if the server stalls for a minute, the slot's lease ends and a second run
-    gets in.
-
-    Raises:
-        ConfigurationError: The Prefect server does not answer.
+    This is for a job that brings everything up to date: after a downtime, one of the runs that piled up is enough. The
+    deployment's limit does not ensure that: if the server stalls for a minute, the slot's lease ends and a second run
+    starts. ConfigurationError if the Prefect server does not answer.
     """
-    is_retry = flow_run.run_count > 1  # a person wants the work done again
+    is_retry = flow_run.run_count > 1  # a person asked for it
     if is_retry or not _is_older_than(LATE_AFTER):
         return None
     with connect() as client:
@@ -55,7 +50,7 @@ def _is_older_than(age: timedelta) -> bool:
     scheduled_at = flow_run.scheduled_start_time
     if scheduled_at is None or utc_now() - scheduled_at <= age:
         return False
-    # Perhaps only this machine's clock is ahead: the server's decides, which has scheduled the run.
+    # This machine's clock may be ahead, so the clock of the server, which scheduled the run, decides.
     with connect() as client:
         now = parsedate_to_datetime(client.request("GET", "/health").headers["Date"])
     return bool(now - scheduled_at > age)

@@ -2,8 +2,6 @@
 
 import logging
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
@@ -14,22 +12,22 @@ from sivera.logs import log
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, end_attempt
-from tasks.naming import tag_task_run
+from tasks.failures import RETRIED, end_attempt
+from tasks.naming import step, tag_task_run
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.grants")
 
 
-@task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
+@step("plan-refresh")
 def plan(options: RefreshOptions) -> tuple[DueGrant, ...]:
-    """Check the keys, empty the spool, and find the grants to renew."""
+    """Check the keys, write the spool to the database, and find the grants to renew."""
     grants.renewal_dependencies()
     with Session(resources.engine()) as session:
         return refreshing.plan_refresh(session, options)
 
 
-@task(name="renew-grant", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
+@step("renew-grant", "{grant.platform.value} {grant.team} {grant.name}", **RETRIED)
 def renew_grant(grant: DueGrant) -> Result | State:
     """Renew one grant."""
     tag_task_run(grant.platform)
@@ -42,15 +40,15 @@ def renew_grant(grant: DueGrant) -> Result | State:
     return result
 
 
-@task(name="judge-failures", task_run_name="judge-failures", cache_policy=NO_CACHE)
+@step("judge-failures")
 def judge_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
-    """Tell outages from grants that are at fault, and return the platforms that are down."""
+    """Tell outages apart from broken grants, and return the platforms that are down."""
     return refreshing.judge_failures(grants.renewal_dependencies(), tally, resources.breaker().silent())
 
 
-@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
+@step("publish-summary")
 def publish_summary(summary: RefreshSummary) -> None:
-    """Show what was not renewed, and announce what the run did."""
+    """Show the grants that were not renewed, and announce the result."""
     show_table(
         f"{REFRESH_JOB}-failures",
         f"{len(summary.failures)} grants were not renewed.",

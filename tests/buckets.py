@@ -9,14 +9,14 @@ import httpx
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Yield its URL; it has a bucket `sivera`."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow to import, and not needed to reach one
+    """Yield the URL of a server with a bucket `sivera`."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow to import
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    # Buckets belong to the process: those of an earlier server are still there.
+    # Buckets belong to the process, so those of an earlier server are still there.
     httpx.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()
     bucket(url).mkdir("sivera")
     try:

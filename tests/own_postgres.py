@@ -1,7 +1,6 @@
-"""A PostgreSQL as operators bring it: Debian's, over TLS alone, with scram, another time zone and a role of few rights.
+"""An operator's PostgreSQL: Debian's, with TLS only, scram, another time zone and an unprivileged role.
 
-`own_postgres` is the server of a session, `own_database` the URL of an empty database in it, and `pgbouncer` runs a
-pool before it. Tests that ask for them run on one worker, and are skipped where Debian's packages are missing.
+Tests that use these fixtures run on one worker, and are skipped if Debian's packages are missing.
 """
 
 import ipaddress
@@ -45,25 +44,23 @@ SETTINGS = {
     "ssl_key_file": "../server.key",
     "TimeZone": "Asia/Seoul",
     "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
 }
 LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8", "--lc-messages=C")
 GERMAN = {"LANGUAGE": "de"}
-"""What the server speaks to whoever has `lc_messages` other than C, if Debian's translations are installed."""
+"""The server's language if `lc_messages` is not C and Debian's translations are installed."""
 RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
 @dataclass(frozen=True)
 class OwnPostgres:
-    """The server. `folder` holds its socket, by which the superuser comes in, and its certificate."""
+    """The server. `folder` has its certificate and its socket, which the superuser connects to."""
 
     port: int
     folder: Path
     system_user: str | None
 
     def run(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements as the superuser, each on its own."""
+        """Run statements as the superuser, each in its own transaction."""
         with psycopg.connect(
             host=str(self.folder), port=self.port, user=SUPERUSER, dbname=database, autocommit=True
         ) as connection:
@@ -71,14 +68,14 @@ class OwnPostgres:
                 connection.execute(statement)
 
     def url(self, database: str, port: int | None = None) -> URL:
-        """The URL with which our role comes to a database."""
+        """The URL of a database for our role."""
         return URL.create(
             "postgresql", USER, PASSWORD, "127.0.0.1", port or self.port, database, {"sslmode": "require"}
         )
 
     @contextmanager
     def database(self, name: str = "shop", options: str = "") -> Iterator[URL]:
-        """Make a database in which our role owns its schema and nothing else; yield its URL."""
+        """Create a database in which our role owns only its schema; yield its URL."""
         with self.empty(name, options, SUPERUSER) as url:
             self.run(
                 f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {USER}",
@@ -89,12 +86,12 @@ class OwnPostgres:
 
     @contextmanager
     def full_disk(self, database: str) -> Iterator[None]:
-        """Let the temporary tables of a database be on a disk of 64 kB."""
+        """Put the temporary tables of a database on a disk of 64 kB."""
         disk = self.folder / "disk"
         disk.mkdir()
         tiny = ["mount", "-t", "tmpfs", "-o", f"size=64k,mode=700,uid={self.folder.stat().st_uid}", "tmpfs", str(disk)]
         if subprocess.run(tiny, check=False, capture_output=True).returncode:  # noqa: S603 - our own command line
-            pytest.skip("no right to mount a full disk here")
+            pytest.skip("no right to mount a disk here")
         try:
             self.run(f"CREATE TABLESPACE disk LOCATION '{disk}'", "GRANT CREATE ON TABLESPACE disk TO public")
             self.run(f"ALTER DATABASE {database} SET temp_tablespaces = disk")
@@ -105,7 +102,7 @@ class OwnPostgres:
 
     @contextmanager
     def empty(self, name: str, options: str = "", owner: str = USER) -> Iterator[URL]:
-        """Make a database that our role owns; yield its URL."""
+        """Create a database that our role owns; yield its URL."""
         quoted = Identifier(name).as_string()
         self.run(f"CREATE DATABASE {quoted} OWNER {owner} {options}")
         try:
@@ -116,9 +113,9 @@ class OwnPostgres:
 
 @pytest.fixture(scope="session")
 def own_postgres() -> Iterator[OwnPostgres]:
-    """The server; `initdb` takes two seconds."""
+    """The server, shared by all tests because `initdb` takes two seconds."""
     if not BINARIES.name:
-        pytest.skip("no PostgreSQL of Debian: `apt-get install postgresql`, see 'Work on it' in README.md")
+        pytest.skip("Debian's PostgreSQL is missing: `apt-get install postgresql`, see 'Work on it' in README.md")
     user = SUPERUSER if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="sivera-own-") as path:
         folder = Path(path)
@@ -154,7 +151,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 @pytest.fixture
 def own_database(own_postgres: OwnPostgres) -> Iterator[URL]:
-    """The URL of an empty database in which our role owns its schema and nothing else."""
+    """The URL of an empty database in which our role owns only its schema."""
     with own_postgres.database() as url:
         yield url
 
@@ -164,9 +161,9 @@ Pool = Callable[..., AbstractContextManager[int]]
 
 @pytest.fixture
 def pgbouncer(own_postgres: OwnPostgres) -> Pool:
-    """Run PgBouncer in transaction mode before the server, with settings such as `ignore_startup_parameters`."""
+    """Runs PgBouncer in front of the server, by default in transaction mode."""
     if not Path(PGBOUNCER).exists():
-        pytest.skip("no PgBouncer: `apt-get install pgbouncer`, see 'Work on it' in README.md")
+        pytest.skip("PgBouncer is missing: `apt-get install pgbouncer`, see 'Work on it' in README.md")
 
     @contextmanager
     def run(**settings: str) -> Iterator[int]:
@@ -184,7 +181,7 @@ def pgbouncer(own_postgres: OwnPostgres) -> Pool:
             "client_tls_cert_file": str(folder / "server.crt"),
             "client_tls_key_file": str(folder / "server.key"),
             "server_tls_sslmode": "require",
-            # One for all: what one session leaves behind, the next one finds.
+            # All clients share one session, so each finds what another has left behind.
             "default_pool_size": "1",
         } | settings
         lines = [
@@ -204,7 +201,7 @@ def pgbouncer(own_postgres: OwnPostgres) -> Pool:
 
 
 def make_certificate(folder: Path, *names: x509.GeneralName) -> tuple[Path, Path]:
-    """Write a self-signed certificate of these names and its key; return their files."""
+    """Write a self-signed certificate and its key; return their files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A real Prefect server for the tests that need one: on SQLite, with a password, started once a session."""
+"""A real Prefect server for tests: on SQLite, with a password, started once a session."""
 
 import os
 import secrets
@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,24 +36,25 @@ from blocks.setup import setup
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tests.children import take_interrupts
+from tests.conftest import eventually
 from tests.stage import Stage
 
 START_SECONDS = 300
 STOP_SECONDS = 15
 
 SETTINGS = {
-    # In memory Prefect shares one connection. Of several on a file one may fail with "database is locked", and the
-    # client waits seconds before it asks again, or wait a minute for a lock.
+    # In memory, Prefect shares one connection. With several on a file, a request may fail with "database is locked" or
+    # wait a minute for a lock.
     "PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true"
     "&check_same_thread=false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # What a test waits for appears at once. The recorder writes each task run when it comes; its interval is only for
-    # what failed. It is cut to whole seconds: at less than one, the recorder would ask without a pause.
+    # Tests do not wait for intervals. The recorder writes each task run at once and uses its interval only after
+    # failures, in whole seconds: below one second it would ask without a pause.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.1",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # No test waits for these. Each wakes up every few seconds and locks the database.
+    # No test needs these services, which lock the database every few seconds.
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
@@ -63,19 +63,18 @@ SETTINGS = {
 }
 """The server's settings, as environment variables."""
 
-
 KINDS = ("automations", "block_documents", "flows", "v2/concurrency_limits", "work_pools")
-"""What the API lists by POST /KIND/filter and tests leave behind. A flow's deployments and runs go with it."""
+"""What tests leave behind and the API lists. Deleting a flow deletes its deployments and runs."""
 
 VOLATILE = {"created", "updated", "status"}
 
 Things = dict[tuple[str, str], dict[str, Any]]
-"""What is on the server, by its kind and its id, or by its name if that is what the API deletes it by."""
+"""What is on the server, by its kind and what the API deletes it by: its id or its name."""
 
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """Where the server listens, and what lets one in. `set_up` is what the last set-up left on it."""
+    """A server and its password. `set_up` is what the last setup made there."""
 
     api_url: str
     auth_string: str = field(repr=False)
@@ -92,24 +91,25 @@ class PrefectServer:
         }
 
     def clean(self) -> None:
-        """Delete what tests have left there."""
+        """Delete what tests have left behind."""
         self.set_up.clear()
         with get_client(sync_client=True) as client:
             _delete(client, _things(client))
 
     def restore(self, set_up: Callable[[], object]) -> None:
-        """Bring the server back to what a set-up makes of an empty one. The set-up runs only if need be."""
+        """Restore the server to what the setup makes of an empty one. The setup runs only if something is missing."""
         with get_client(sync_client=True) as client:
             found = _things(client)
-            _delete(client, found.keys() - self.set_up.keys())
-            if not self.set_up or not _undo(client, found, self.set_up):
-                self.clean()
+            kept = {thing for thing, row in self.set_up.items() if found.get(thing) == row}
+            _delete(client, found.keys() - kept)
+            if not kept or kept != self.set_up.keys():
                 set_up()
+                self.set_up.clear()
                 self.set_up.update(_things(client))
 
 
-def _request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
-    """Send a request. The client's own types list every path, and know none that is put together."""
+def request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
+    """Send a request to any path. The client's own types allow only literal ones."""
     response: httpx.Response = client.request(method, path, **content)
     return response
 
@@ -117,7 +117,7 @@ def _request(client: Any, method: str, path: str, **content: Any) -> httpx.Respo
 def _things(client: SyncPrefectClient) -> Things:
     found: Things = {}
     for kind in KINDS:
-        rows = _request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
+        rows = request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
         for row in rows:
             key = row["name"] if kind == "work_pools" else row["id"]
             found[kind, key] = {name: value for name, value in row.items() if name not in VOLATILE}
@@ -126,62 +126,45 @@ def _things(client: SyncPrefectClient) -> Things:
 
 def _delete(client: SyncPrefectClient, things: Collection[tuple[str, str]]) -> None:
     if any(kind == "flows" for kind, _ in things):
-        # Events of a deleted run's tasks cannot be recorded. The recorder tries each for seconds, and the next test's
-        # wait behind them.
+        # The recorder retries events of a deleted run for seconds each, and those of the next test would have to wait.
         EventsWorker.drain_all(timeout=STOP_SECONDS)
     for kind, key in things:
-        _request(client, "DELETE", f"/{kind}/{key}")
-
-
-def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
-    """Undo the changes that one request each undoes, and return whether there were no others."""
-    for thing, row in wanted.items():
-        kind, key = thing
-        now = found.get(thing)
-        if now == row:
-            continue
-        if now is None or kind not in ("block_documents", "v2/concurrency_limits"):
-            return False
-        before = {name: row[name] for name in row if name in ("data", "block_schema_id", "limit", "active_slots")}
-        _request(client, "PATCH", f"/{kind}/{key}", json=before | {"merge_existing_data": False})
-    return True
+        request(client, "DELETE", f"/{kind}/{key}")
 
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A running Prefect server; see `prefect_api` for code of this process that calls it."""
-    with run_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
-        # While it answers: these threads would try for a minute to send to a server that is gone.
-        EventsWorker.drain_all(timeout=STOP_SECONDS)
-        APILogWorker.drain_all(timeout=STOP_SECONDS)
-
-
-@contextmanager
-def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
-    """Run a Prefect server in a folder, with these environment variables besides."""
-    port = free_port()
+    """A running Prefect server. Tests that call it from this process use `prefect_api`."""
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
     server = PrefectServer(f"http://127.0.0.1:{port}/api", f"admin:{secrets.token_urlsafe(16)}", home)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
-        "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_AUTH_STRING": server.auth_string,
         **SETTINGS,
-        **settings,
+        **server.environment,
     }
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env=environment | server.environment,
+            env=environment,
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=take_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
+            preexec_fn=take_interrupts,  # noqa: PLW1509 - it takes no lock
         )
+
+    def check_health() -> None:
+        if process.poll() is not None:
+            pytest.fail(f"the Prefect server did not start:\n{log.read_text()[-2000:]}")
+        httpx.get(f"{server.api_url}/health").raise_for_status()
+
     try:
-        _wait_until_healthy(process, server.api_url, log)
+        eventually(check_health, START_SECONDS)
         yield server
+        # These threads would try for a minute to send to a server that is gone.
+        EventsWorker.drain_all(timeout=STOP_SECONDS)
+        APILogWorker.drain_all(timeout=STOP_SECONDS)
     finally:
         process.terminate()
         try:
@@ -193,11 +176,11 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
 
 @pytest.fixture(scope="session")
 def client_settings(prefect_server: PrefectServer, one_certificate: Path) -> Settings:
-    """Prefect's settings in this process for tests that use the server. To make them takes 20 ms."""
+    """Prefect's settings for tests that use the server. Making them takes 20 ms."""
     with temporary_settings(
         {
             PREFECT_API_SSL_CERT_FILE: str(one_certificate),
-            # The end of each run waits up to a second for the thread that sends them.
+            # Each run would wait up to a second for the thread that sends heartbeats.
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             PREFECT_LOGGING_TO_API_BATCH_INTERVAL: 0.1,
             PREFECT_API_URL: prefect_server.api_url,
@@ -227,7 +210,7 @@ def ready(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Stage]:
-    """A stage whose database and platforms the Prefect server's blocks name."""
+    """A stage with its database and platforms in the blocks of the Prefect server."""
     monkeypatch.setenv("SIVERA_SPOOL_DIR", str(stage.spool))
     storage = tmp_path_factory.getbasetemp() / "storage"
     shutil.rmtree(storage, ignore_errors=True)
@@ -240,13 +223,13 @@ def ready(
 
 @pytest.fixture
 def clean_prefect(prefect_api: PrefectServer) -> PrefectServer:
-    """The server, as in `prefect_api`, without the blocks, limits, pools, automations and flows of earlier tests."""
+    """The server of `prefect_api`, without anything of earlier tests."""
     prefect_api.clean()
     return prefect_api
 
 
 def set_states(run: FlowRun | UUID | str, *states: State, force: bool = True) -> None:
-    """Let a run go through these states."""
+    """Set the states of a run, one after the other."""
     run_id = run.id if isinstance(run, FlowRun) else UUID(str(run))
     with get_client(sync_client=True) as client:
         for state in states:
@@ -254,7 +237,7 @@ def set_states(run: FlowRun | UUID | str, *states: State, force: bool = True) ->
 
 
 def rewrite_block(kind: str, name: str, **data: object) -> None:
-    """Change a block document past its class, as a person can by Prefect's API."""
+    """Change a block document without its class, as a person can with Prefect's API."""
     with get_client(sync_client=True) as client:
         document = client.read_block_document_by_name(name, kind)
         changed = BlockDocumentUpdate(data=data, merge_existing_data=False, block_schema_id=document.block_schema_id)
@@ -262,31 +245,14 @@ def rewrite_block(kind: str, name: str, **data: object) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on, nor will but a server that is told to.
+    """Return a local TCP port that only a server that is told to will listen on.
 
-    Until this process ends the system gives it to no one who asks for any port, or connects to somewhere: a server
-    takes seconds until it listens, and by then another test's might.
+    The system gives it to nobody else until this process ends: a server may need seconds until it listens.
     """
     holder = socket.socket()
-    # As servers set it: they may listen on a port that is only held.
+    # A server that sets the same option may listen on a port that is only held.
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
     port: int = holder.getsockname()[1]
-    holder.detach()  # so that nothing closes it
+    holder.detach()  # now nothing closes it
     return port
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], api_url: str, log: Path) -> None:
-    with httpx.Client(timeout=2) as http:
-        for _ in range(START_SECONDS * 5):
-            try:
-                if http.get(f"{api_url}/health").status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            try:
-                process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-    pytest.fail(f"the Prefect server did not start:\n{log.read_text()[-2000:]}")

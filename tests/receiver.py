@@ -1,4 +1,4 @@
-"""An HTTP server of the loopback that stands for a monitor: it keeps what it gets, and answers as it is told."""
+"""A local HTTP server that stands for a monitor: it keeps requests and answers as it is told."""
 
 import ssl
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Received:
-    """A request; the names of its headers are in lower case. `host` is whom it was for if this was only its proxy."""
+    """A request, with the names of its headers in lower case. `host` is its target if this server was its proxy."""
 
     method: str
     path: str
@@ -22,10 +22,9 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What it got, and its next answers: a status and headers each; when there are none left, 200.
+    """The requests, and the next answers, each a status and headers; without any, it answers 200.
 
-    Once it is `silent`, it lets callers wait until `released`. With `tls` it is a proxy too, behind which every host is
-    itself.
+    While it is `silent`, callers wait until it is `released`. With `tls` it is also a proxy that stands for every host.
     """
 
     url: str = ""
@@ -37,7 +36,7 @@ class Receiver:
 
     @property
     def paths(self) -> list[str]:
-        """The paths that were asked for, without their queries, in order."""
+        """The paths of the requests, without their queries, in order."""
         return [one.path.partition("?")[0] for one in self.received]
 
     def take(self, request: Received) -> tuple[int, dict[str, str]]:
@@ -77,7 +76,7 @@ def receiving(given: Receiver | None = None) -> Iterator[Receiver]:
             for name, value in {"Content-Length": "2", "Connection": "close", **more}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(b"ok")  # without it a message counts as refused by Slack
+            self.wfile.write(b"ok")  # without it, a message to Slack counts as refused
 
         do_GET = do_POST  # noqa: N815 - the same
 
@@ -86,7 +85,7 @@ def receiving(given: Receiver | None = None) -> Iterator[Receiver]:
             self.connection.close()
 
         def log_message(self, *args: Any) -> None:
-            """Say nothing."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver.url = f"http://127.0.0.1:{server.server_port}"

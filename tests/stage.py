@@ -1,6 +1,6 @@
-"""A stage for tests: a sandbox, a database, and accounts connected from the one to the other."""
+"""A sandbox, a database, and accounts of the one connected in the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from sandbox.accounts import Account
@@ -28,6 +28,7 @@ from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import AccountSync
 from sivera.values import GrantTokens, PlatformName
+from tests.unit.tables import Tables
 
 AGE = (
     """UPDATE platform_credentials
@@ -38,17 +39,25 @@ AGE = (
        SET started_at = started_at - :by, finished_at = finished_at - :by, deadline = deadline - :by""",
 )
 
+COPIED = {
+    "campaigns": """SELECT account_id, external_id, name, status, native_status, ad_product, budget_kind, budget_amount,
+                           budget_currency, budget_id, start_date, end_date, updated_at
+                    FROM campaigns ORDER BY 1, 2""",
+    "metrics": """SELECT account_id, campaign_id, day, ad_product, impressions, clicks, spend, conversions,
+                         conversion_value, currency
+                  FROM campaign_daily_metrics ORDER BY 1, 2, 3""",
+}
+
 
 @dataclass
-class Stage:
-    """Connects grants of a world and syncs their accounts. `events` holds what was notified.
+class Stage(Tables):
+    """Connects grants of a world and syncs their accounts. `events` are those that were sent.
 
-    Every clock is the world's, except for tokens, which use the database's: `pass_time` moves both.
+    Every clock is the world's, except that of tokens, which is the database's: `pass_time` moves both.
     """
 
     world: World
     sandbox: str
-    engine: Engine
     keyring: Keyring
     http: httpx.Client
     spool: Path
@@ -60,34 +69,30 @@ class Stage:
         self.tokens = cache(self._tokens)
 
     def now(self) -> datetime:
-        """The world's time."""
         return self.world.clock.now()
 
     def deps(self) -> SyncDependencies:
-        """What the sync of an account needs."""
         return SyncDependencies(self.engine, self.client, self.tokens, lambda _: self.now())
 
     def pass_time(self, by: timedelta) -> None:
-        """Let time pass: the platforms' clocks advance, and the database's rows about grants become older."""
+        """Advance the platforms' clock, and make the rows about grants older."""
         self.world.clock.advance(by)
         self.age(by)
 
     def age(self, by: timedelta) -> None:
-        """Make the database's rows about grants older, as if they had been written earlier."""
+        """Make the rows about grants older, as if they had been written earlier."""
         with self.engine.begin() as connection:
             for statement in AGE:
                 connection.execute(text(statement), {"by": by})
 
     def renewal_dependencies(self) -> RenewalDependencies:
-        """What a renewal needs."""
         return RenewalDependencies(self.engine, self.keyring, Spool(self.spool), notify=self.notify)
 
     def notify(self, name: str, resource: str, payload: Mapping[str, Any]) -> None:
-        """Keep an event."""
         self.events.append((name, resource, payload))
 
     def issue(self, grant: Grant) -> GrantTokens:
-        """Tokens as after a login."""
+        """Issue tokens as after a login."""
         access, seconds, refresh = self.world.issue_tokens(grant)
         return GrantTokens(
             access_token=SecretStr(access),
@@ -96,66 +101,41 @@ class Stage:
         )
 
     def connect(self, grant: Grant, team: str = "Hanok") -> Connection:
-        """Connect a grant, as its user does."""
         client, tokens = self.client(grant.platform), self.issue(grant)
         return connect(self.engine, self.keyring, client, team=team, tokens=tokens, notify=self.notify)
 
+    def connect_all(self, team: str = "Hanok", accounts: int = 1, campaigns: int = 8) -> None:
+        """Connect a grant of each platform."""
+        for platform in PlatformName:
+            self.connect(self.world.add_grant(platform, accounts, campaigns), team)
+
     def due(self) -> list[DueAccount]:
-        """The accounts to sync now."""
         with Session(self.engine) as session:
             due = plan_sync(session, SyncOptions(), self.now()).due
-        # The accounts were made by the database's clock.
+        # By the database's clock, which the accounts have, some may be overdue.
         return [one.model_copy(update={"overdue_since": None}) for one in due]
 
     def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL, **how: Any) -> AccountSync:
-        """Sync an account."""
         return sync_account(self.deps(), due, mode, **how)
 
     def add(self, platform: PlatformName, campaigns: int = 12) -> tuple[Account, DueAccount]:
-        """Connect a new grant of one account, which is the only one that is due."""
+        """Connect a new grant of one account, the only one that is due."""
         grant = self.world.add_grant(platform, accounts=1, campaigns=campaigns)
         self.connect(grant)
         (account,), (due,) = self.world.accounts_of(grant), self.due()
         return account, due
 
     def recover(self) -> None:
-        """End all faults, and forget them."""
+        """End all faults, and forget what they caused."""
         self.world.faults.clear()
         self.breaker = Breaker()
         self.client.cache_clear()
 
-    def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
-        """Ask the database."""
-        with self.engine.connect() as connection:
-            return connection.execute(text(query), parameters).all()
-
-    def execute(self, statement: str, **parameters: object) -> None:
-        """Change the database."""
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), parameters)
-
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was copied from the platforms, in a fixed order, without the times of writing."""
-        return {
-            "campaigns": [
-                tuple(row)
-                for row in self.rows(
-                    "SELECT account_id, external_id, name, status, native_status, ad_product, budget_kind, "
-                    "budget_amount, budget_currency, budget_id, start_date, end_date, updated_at FROM campaigns "
-                    "ORDER BY 1, 2"
-                )
-            ],
-            "metrics": [
-                tuple(row)
-                for row in self.rows(
-                    "SELECT account_id, campaign_id, day, ad_product, impressions, clicks, spend, conversions, "
-                    "conversion_value, currency FROM campaign_daily_metrics ORDER BY 1, 2, 3"
-                )
-            ],
-        }
+        return {name: [tuple(row) for row in self.rows(query)] for name, query in COPIED.items()}
 
     def app(self, platform: PlatformName) -> AppCredentials:
-        """The keys of our application on a platform of the sandbox."""
         return AppCredentials(
             client_id=CLIENT_ID,
             client_secret=SecretStr(CLIENT_SECRET),

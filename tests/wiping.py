@@ -1,11 +1,11 @@
-"""One migrated database for all tests of a worker, wiped after each: to copy the template takes a hundred times longer.
+"""Wipe the migrated database that all tests of a worker share.
 
-Copying and TRUNCATE make and delete hundreds of files; a test leaves few rows.
+Copying the template takes a hundred times longer. Like TRUNCATE it makes hundreds of files, and a test leaves few rows.
 """
 
 from sqlalchemy import Engine, text
 
-# Whoever still holds locks or works is of the test that has ended.
+# Sessions that still work or hold locks are left over from the test.
 END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -16,7 +16,7 @@ DO $$
 DECLARE
     each record;
 BEGIN
-    SET LOCAL session_replication_role = replica;  -- foreign keys wait for no order
+    SET LOCAL session_replication_role = replica;  -- ignore foreign keys
     FOR each IN
         SELECT oid::regclass AS name, pg_relation_size(oid) AS bytes FROM pg_class
         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'sivera_alembic_version'
@@ -46,14 +46,14 @@ SELECT string_agg(part, ' ' ORDER BY part) FROM (
 
 
 def shape_of(engine: Engine) -> str:
-    """Return what tests may not leave changed: names, rights and settings."""
+    """Return the names, rights and settings that tests must not leave changed."""
     with engine.connect() as connection:
         shape: str = connection.execute(text(SHAPE)).scalar_one()
     return shape
 
 
 def wipe(engine: Engine) -> None:
-    """Delete all rows, and let ids begin at one again."""
+    """Delete all rows, and let ids start at one again."""
     with engine.connect() as connection:
         ended = connection.execute(text(END_OTHERS)).all()
     if ended:

@@ -41,7 +41,7 @@ from sivera.grants.links import CALLBACK, callback_of, read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.platforms.base import PlatformClient
 from sivera.values import PlatformName
-from tasks.grants import notify
+from tasks.events import notify
 
 DONE = "/connect/done"
 PREFIX = "/connect/"

@@ -14,7 +14,7 @@ from sivera.alerts.options import Channel
 from sivera.alerts.queries import list_open
 from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
-from sivera.secret_files import read_secret_file
+from sivera.files import read_secret_file
 
 alerts = App(name="alerts")
 

@@ -35,7 +35,7 @@ def connect(
         redirect_uri: The redirect, as it is registered at the platform. If it is not one of this machine, the address
             that the browser was sent to is read.
     """
-    from tasks import grants  # noqa: PLC0415
+    from tasks import events, grants  # noqa: PLC0415
 
     with open_resources() as engine:
         keyring, client = grants.keyring(), grants.client(platform)
@@ -46,7 +46,7 @@ def connect(
             return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
 
         def finish(answer_url: str) -> Connection:
-            return consent.finish(engine, keyring, grants.client, answer_url, notify=grants.notify)
+            return consent.finish(engine, keyring, grants.client, answer_url, notify=events.notify)
 
         if no_browser or not consent.is_loopback(redirect):
             page = begin()

@@ -64,7 +64,7 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
 
     Google and Amazon: a refresh token. Meta and TikTok: an access token.
     """
-    from tasks import grants  # noqa: PLC0415
+    from tasks import events, grants  # noqa: PLC0415
 
     kind = "refresh token" if rules.FACTS[platform].by_refresh_token else "access token"
     with open_resources() as engine:
@@ -74,7 +74,7 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
         keyring, client = grants.keyring(), grants.client(platform)
         token = read_secret(f"the {kind} of the {platform.value} grant")
         try:
-            connection = connect_token(engine, keyring, client, team=team, token=token, name=name, notify=grants.notify)
+            connection = connect_token(engine, keyring, client, team=team, token=token, name=name, notify=events.notify)
         except PlatformError as error:
             raise SiveraError(
                 f"{str(error).rstrip('.')}. Nothing was stored: {connecting_remedy(error, kind)}"

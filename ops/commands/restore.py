@@ -92,12 +92,12 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
         given = os.environ.get("SIVERA_DATABASE_URL")
         url = parse_url(given) if given else load_database_url()
         say(f"Restoring {manifest.name} into a scratch database on the server of {url.database}.")
-        verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
+        checked = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
         # An inconclusive check leaves the earlier verdict.
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            catalog.write(checking.checked(manifest, verdict, url))
-    say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
-    return EXIT_CODES[verdict.outcome]
+        if checked.outcome is not Outcome.INCONCLUSIVE:
+            catalog.write(checked)
+    say(f"{checked.outcome.value}: {checked.reason or 'what was restored is what was backed up'}")
+    return EXIT_CODES[checked.outcome]
 
 
 @restore.command

@@ -101,7 +101,7 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
     """
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415
-    from sivera.teams.deleting import delete_team, let_go  # noqa: PLC0415
+    from sivera.teams.deleting import delete_team, disconnect_grants  # noqa: PLC0415
     from tasks.grants import client, renewal_dependencies  # noqa: PLC0415
 
     with open_resources() as engine:
@@ -120,7 +120,7 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
             say(f"- {count:,}{' or more' if count == queries.COUNTED else ''} rows of {table}")
         say(f"- the files of its reports, in {folder(found.id)} of the block storage/reports")
         confirm(team, yes=yes)
-        for id_, ending in let_go(deps, client_for, found.id):
+        for id_, ending in disconnect_grants(deps, client_for, found.id):
             say(f"Disconnected grant {id_}. {what_is_left(platform_of[id_], ending)}")
         delete_team(engine, files, found.id)
     kept = BackupOptions()

@@ -144,10 +144,17 @@ def upsert_accounts(
     return accounts_of(session, credential.id)
 
 
-def mark_unlisted(session: Session, credential_id: int, listed: Collection[str]) -> Sequence[AdAccount]:
-    """Mark the accounts of a grant that are not `listed`, and return those that were not marked yet."""
+def mark_unlisted(
+    session: Session, credential_id: int, listed: Collection[str], unread_regions: Collection[str]
+) -> Sequence[AdAccount]:
+    """Mark a grant's accounts that are not `listed`, and return those that were not marked yet.
+
+    Accounts in `unread_regions` stay as they are.
+    """
     found = [
-        one for one in accounts_of(session, credential_id) if one.external_id not in listed and not one.unlisted_since
+        one
+        for one in accounts_of(session, credential_id)
+        if one.external_id not in listed and one.region not in unread_regions and not one.unlisted_since
     ]
     for one in found:
         one.unlisted_since = func.now()

@@ -1,1 +1,1 @@
-"""The rules of check-alerts: what people are notified of, and which message each channel still has to take."""
+"""The rules of check-alerts: what people are notified of, and which messages each channel still lacks."""

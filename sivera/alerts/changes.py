@@ -1,4 +1,4 @@
-"""The one way to open and close alerts, for check-alerts and check-budgets."""
+"""Opening and closing alerts, for both check-alerts and check-budgets."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 
 
 class AlertEvent(NamedTuple):
-    """What automations of an operator can react to; `name` is OPENED or CLOSED."""
+    """An event that an operator's automations can react to. `name` is OPENED or CLOSED."""
 
     name: str
     resource: str
@@ -28,19 +28,19 @@ def write_changes(
     now: datetime,
     reasons: Mapping[str, str] | None = None,
 ) -> list[AlertEvent]:
-    """Open an alert for each condition that has none, bring the others up to date, and close those that are over.
+    """Open an alert for each new condition, update the alerts of known ones, and close all others.
 
-    The transaction must hold `queries.lock_alerts` since before the open alerts were read. `open_now` are those that
-    this check is responsible for, `found` all conditions of these kinds and subjects. `reasons` has why an alert is
-    over, by its subject.
+    The transaction must have called `queries.lock_alerts` before it read the open alerts. `open_now` has the alerts
+    that this check is responsible for, and `found` all their current conditions. `reasons` maps the subject of an alert
+    to the reason for closing it.
 
-    Returns an event for each alert that opened or rose, and for each that closed.
+    Returns an event for each alert that opened, rose or closed.
     """
     over = {(alert.kind, alert.subject): alert for alert in open_now}
     events = []
     for one in found:
         known = over.pop((one.kind.value, one.subject), None)
-        # Of its silence the watchdog of the Prefect server has notified people.
+        # The watchdog of the Prefect server has already sent a message about this.
         receipts = dict.fromkeys(Channel, now.isoformat()) if one.kind is Kind.ALERTS_SILENT else {}
         fixed = one.model_dump(include={"kind", "subject", "since", "team_id", "account_id"})
         alert = known or Alert(**fixed, opened_at=now, open_receipts=receipts, close_receipts={})

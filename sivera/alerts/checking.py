@@ -1,4 +1,4 @@
-"""One check: read the facts, let the rules decide, and open and close alerts, all in one transaction."""
+"""One check: read the facts, apply the rules, and open and close alerts, all in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,7 +11,7 @@ from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Condition, Kind
 from sivera.alerts.data_rules import ENDS_SOON, Open, data_conditions
 from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
-from sivera.alerts.options import DEFAULTS, AlertOptions, Channel
+from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
@@ -23,9 +23,9 @@ OF_JOBS = (Kind.JOB_FAILED, Kind.JOB_SKIPPED, Kind.JOB_MISSED, Kind.ALERTS_SILEN
 
 
 class CheckSummary(Value):
-    """What a check did, and how many alerts are open after it, those of budgets among them.
+    """The result of a check. `still_open` counts all open alerts, including those on budgets.
 
-    `trouble` says why the jobs were not checked, `sent` what became of each channel's messages.
+    `trouble` is the reason why the jobs were not checked. `sent` counts the messages of each channel.
     """
 
     events: tuple[AlertEvent, ...]
@@ -45,17 +45,17 @@ class CheckSummary(Value):
 
     @property
     def refused(self) -> int:
-        """How many messages channels did not take."""
+        """How many messages the channels refused."""
         return sum(sent.refused for sent in self.sent.values())
 
     @property
     def success(self) -> bool:
-        """Whether everything was checked, and every message taken."""
+        """Whether everything was checked and every message was sent."""
         return not self.trouble and not self.refused
 
     @property
     def sentence(self) -> str:
-        """What a person reads first."""
+        """The summary in one sentence."""
         said = [f"{self.still_open} open, {len(self.opened)} of them new, {len(self.closed)} over"]
         said += [self.trouble] if self.trouble else []
         said += [f"{channel} refused {sent.refused} messages" for channel, sent in self.sent.items() if sent.refused]
@@ -63,9 +63,9 @@ class CheckSummary(Value):
 
 
 def find_in_data(
-    session: Session, options: AlertOptions = DEFAULTS, links: Links = NO_LINKS, already: Open = ()
+    session: Session, options: AlertOptions, links: Links = NO_LINKS, already: Open = ()
 ) -> list[Condition]:
-    """Return what is wrong with grants and accounts now; `already` are the open alerts, if they matter."""
+    """Return what is wrong with grants and accounts. `already` has the open alerts, if they matter."""
     grants = queries.bad_grants(session, ENDS_SOON)
     stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
     return list(data_conditions(grants, stale, already, options.most_of_platform, links))
@@ -74,9 +74,9 @@ def find_in_data(
 def check_alerts(
     engine: Engine, links: Links, options: AlertOptions, occurrences: Sequence[Occurrence] | None
 ) -> CheckSummary:
-    """Open an alert for each condition that has none, and close those that are over.
+    """Open and close alerts on jobs, grants and accounts.
 
-    If it is not known what became of the jobs (`occurrences` is None), their alerts stay as they are.
+    The alerts on jobs stay as they are if the history of the jobs is unknown (`occurrences` is None).
     """
     with Session(engine) as session, session.begin():
         queries.lock_alerts(session)

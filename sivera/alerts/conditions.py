@@ -1,4 +1,4 @@
-"""What the rules of alerts work with: the facts that they read, and the conditions that they find."""
+"""The facts that the alert rules read, and the conditions that they find."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from pydantic import AfterValidator
 from sivera.values import Value, one_line
 
 MAX_REASON = 500
-"""Of a run's or platform's reason, what an alert repeats."""
+"""An alert cuts a run's or platform's reason to this length."""
 
 MAX_NAME = 60
-"""Of the name of a team, an account or anything else, what an alert repeats. Platforms allow up to 255 characters."""
+"""An alert cuts names of teams, accounts and so on to this length. Platforms allow up to 255 characters."""
 
 
 class Kind(StrEnum):
@@ -31,13 +31,13 @@ class Kind(StrEnum):
 
 
 _DOCTOR = (
-    "No worker runs, or something is switched off: see the lines `worker`, `automations` and `deployments` of "
+    "No worker is running, or something is switched off: see the lines `worker`, `automations` and `deployments` of "
     "`sivera doctor`."
 )
 
 REMEDIES: Mapping[Kind, str] = {
     Kind.JOB_FAILED: "See docs/operations.md#{job}.",
-    Kind.JOB_SKIPPED: "The next run does the work. If it happens again and again, see docs/operations.md#overlap.",
+    Kind.JOB_SKIPPED: "The next run does the work. If this keeps happening, see docs/operations.md#overlap.",
     Kind.JOB_MISSED: _DOCTOR,
     Kind.ALERTS_SILENT: _DOCTOR,
     Kind.REAUTHORIZATION_REQUIRED: "A user of the team must log in again: `sivera credentials list` says how.",
@@ -45,22 +45,22 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.STALE_DATA: "`sivera accounts list` says what to do about each part of an account.",
     Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
 }
-"""What a person does about it."""
+"""What a person can do about it."""
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of at most so many UTF-16 units, by which chats count: an emoji is two."""
+    """Cut a text to a number of UTF-16 units, which is how chats count. An emoji has two."""
     units = text.encode("utf-16-le")
     return text if len(units) <= 2 * most else f"{units[: 2 * most - 2].decode('utf-16-le', 'ignore')}…"
 
 
 def short(name: str) -> str:
-    """Return a name as alerts write it: cut, so that the rest of the message is not."""
+    """Cut a name, which leaves room for the rest of the message."""
     return cut(name, MAX_NAME)
 
 
 def sentence(reason: str) -> str:
-    """Return a run's or platform's reason as a sentence that is not too long."""
+    """Return a run's or platform's reason as a sentence, cut if it is long."""
     text = cut(reason, MAX_REASON).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -72,19 +72,19 @@ _MARKUP = re.compile(
     | \|(?=\|)  # a spoiler
     | (?<![^\W_])_ | _(?![^\W_])  # emphasis, but not within a word
     | &(?=\#?\w+;)  # an entity
-    | :(?=//|[\w+-]*[^\W\d][\w+-]*:)  # an address, or the name of an emoji
-    | (?<=[^\W_])(?<!docs/operations)\.(?=[^\W\d_]{2})  # the name of a host, but not of the guide
+    | :(?=//|[\w+-]*[^\W\d][\w+-]*:)  # a URL, or the name of an emoji
+    | (?<=[^\W_])(?<!docs/operations)\.(?=[^\W\d_]{2})  # a host name, but not the path of the guide
     """,
     re.VERBOSE,
 )
-_LIKENESS = dict(zip("*~<>@`\\#+-]|_&:.", "∗∼‹›＠'∖＃＋−］│ˍ＆∶․", strict=True))  # noqa: RUF001 - they look like it
+_LIKENESS = dict(zip("*~<>@`\\#+-]|_&:.", "∗∼‹›＠'∖＃＋−］│ˍ＆∶․", strict=True))  # noqa: RUF001 - they look alike
 
 
 def plain(text: str) -> str:
-    """Return a text in which no service finds markup, a mention or a link, as long and as legible as before.
+    """Replace the characters that a chat could read as markup, a mention or a link with ones that look alike.
 
-    Names and reasons come from people whom we do not know. Each service escapes in another way, and some in none; so
-    the characters that mean something are replaced by others that look alike.
+    Names and reasons come from strangers. Services differ in how text is escaped, and some have no way to escape it.
+    The text keeps its length.
     """
     return _MARKUP.sub(lambda found: _LIKENESS[found.group()], text)
 
@@ -93,10 +93,10 @@ Line = Annotated[str, AfterValidator(one_line)]
 
 
 class Condition(Value):
-    """Something that people should know. An alert is open as long as a check finds its `kind` and `subject`.
+    """Something that people should know. An alert stays open while checks find its `kind` and `subject`.
 
-    `title` names the job, account or team; `message` says more. `remedy` is empty if the message ends with its own.
-    `since` is when it began. `link` leads to a page of the UI, and is empty if there is none. For the other fields see
+    `title` names the job, account or team, and `message` gives details. `remedy` is empty if the message contains one.
+    `since` is when the condition began. `link` leads to a page of the UI, if there is one. For the other fields see
     `sivera.models.Alert`.
     """
 
@@ -114,12 +114,12 @@ class Condition(Value):
 
     @property
     def text(self) -> str:
-        """What it is, and what to do about it."""
+        """The message and the remedy."""
         return f"{self.message} {self.remedy}".rstrip()
 
 
 class BadGrant(NamedTuple):
-    """A grant that a human has to connect again since `since`, or one that gets no data from `ends` on."""
+    """A grant that a human has had to reconnect since `since`, or one that loses access to data at `ends`."""
 
     id: int
     team: str
@@ -132,10 +132,10 @@ class BadGrant(NamedTuple):
 
 
 class StaleAccount(NamedTuple):
-    """An account that should have been synced; `since` is its last sync, or when it was connected.
+    """An account with old data. `since` is the time of its last good data, or when it was connected.
 
-    One that lacks `reports` is synced, but no report of its spending has come since then. One that lacks `full` is
-    synced, but not in full.
+    `lacks` is "sync" if the account is not synced at all, "reports" if reports of its spending do not arrive, and
+    "full" if its full syncs fail.
     """
 
     id: int

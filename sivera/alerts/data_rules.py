@@ -1,4 +1,4 @@
-"""When a grant or an account is worth an alert: pure functions of the facts and of what is open already."""
+"""Which grants and accounts need an alert: pure functions of the facts and the open alerts."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,17 +9,17 @@ from sivera.links import Links
 from sivera.reasons import names_remedy
 
 MOST_NAMES = 5
-"""Accounts of a grant that a message names; it only counts the others."""
+"""How many accounts of a grant a message names. It only counts the others."""
 
 Open = Collection[tuple[str, str]]
 """Kind and subject of the open alerts."""
 
 ENDS_SOON = timedelta(days=10)
-"""A grant with data access that ends within this time is worth an alert."""
+"""A grant that loses access to data within this time needs an alert."""
 
 MANY: Mapping[Kind, tuple[str, str]] = {
     Kind.ACCESS_ENDS: (
-        "{count} grants of {platform} soon get no data any more",
+        "{count} grants of {platform} will soon get no more data",
         "Their tokens, or the platform's permission to read data, end.",
     ),
     Kind.REAUTHORIZATION_REQUIRED: (
@@ -31,22 +31,22 @@ MANY: Mapping[Kind, tuple[str, str]] = {
         "The platform is down, throttles us or prepares no reports, or the job does not run.",
     ),
 }
-"""Title and message of the one condition that stands for many of a platform."""
+"""Title and message of the condition that replaces many of one platform."""
 
 LACKS = {
     "sync": ("was not synced", "No run has got to it"),
     "reports": ("gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"),
-    "full": ("had no good full sync for two days", "Its hourly syncs work, and its full ones fail"),
+    "full": ("had no good full sync for two days", "Its hourly syncs work, but its full ones fail"),
 }
-"""What an account without it is said to lack, and why if the last sync gave no reason."""
+"""What to say of an account, by what it lacks, and the reason if its last sync gave none."""
 
 
 def data_conditions(
     grants: Iterable[BadGrant], accounts: Iterable[StaleAccount], already: Open, most: int, links: Links
 ) -> Iterator[Condition]:
-    """Yield each grant that does not work or soon gets no data, and each account with old data.
+    """Yield each grant that does not work or will soon get no data, and each account with old data.
 
-    Of more than `most` of a kind and platform there is one condition for all.
+    More than `most` of the same kind and platform become one condition.
     """
     found: dict[tuple[Kind, str], list[Condition]] = defaultdict(list)
     for grant in grants:
@@ -55,11 +55,11 @@ def data_conditions(
     for account in accounts:
         found[Kind.STALE_DATA, account.platform].append(_of_account(account, links))
     for (kind, platform), conditions in found.items():
-        # What has an alert of its own keeps it until it is over: nobody is notified of the same thing twice.
+        # A subject with its own alert keeps it until it is over, so nobody is notified of it twice.
         yield from (one for one in conditions if (kind, one.subject) in already)
         new = [one for one in conditions if (kind, one.subject) not in already]
-        # The platform's alert lasts until half as many are left as open it. If it lasted longer, it would hide
-        # whatever breaks next while a single one stays broken.
+        # A platform's alert closes when the number falls to half of what opens it. If it stayed until the last one
+        # is fixed, it would hide everything that breaks in the meantime.
         is_open = (kind, platform) in already
         yield from [_together(platform, new)] if len(new) > (most // 2 if is_open else most) else new
 

@@ -8,7 +8,7 @@ from sivera.values import Value
 
 
 class Channel(StrEnum):
-    """A way to reach people; `URL` is any other service, by the URL that Apprise has for it."""
+    """A way to reach people. `URL` is any other service, by its Apprise URL."""
 
     SLACK = "slack"
     DISCORD = "discord"
@@ -16,10 +16,10 @@ class Channel(StrEnum):
 
 
 class AlertOptions(Value):
-    """From when on something is worth an alert."""
+    """When to open an alert."""
 
     late_minutes: int = Field(
-        default=15, ge=5, le=1440, description="Minutes after its time from which a job that has not begun is missed."
+        default=15, ge=5, le=1440, description="Minutes after its time from which a job that has not started is missed."
     )
     stale_hours: int = Field(
         default=3, ge=1, le=168, description="Hours after which an account that was not synced is stale."

@@ -1,4 +1,4 @@
-"""Questions about alerts: the facts that decide them, which are open, and which channel took which message."""
+"""SQL about alerts: the facts behind them, which are open, and which channel accepted which message."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -15,25 +15,21 @@ from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
-
 FULL_AFTER = timedelta(hours=48)
-"""Full syncs are daily: without a good one for so long, what vanished and what changed late is not known."""
-
-LAST_DAY = timedelta(days=1)
+"""Full syncs run daily. Without one for this long, removed campaigns and late changes go unnoticed."""
 
 END_IS_NEWS = timedelta(days=7)
-"""How long a channel that does not take the end of an alert is sent it."""
+"""How long to keep sending the end of an alert to a channel that refuses it."""
 
 
 def bad_grants(session: Session, within: timedelta) -> Sequence[BadGrant]:
-    """Return the grants that a human has to connect again, and those that get no data any more within this time.
+    """Return the grants that a human has to reconnect, and those that lose access to data within this time.
 
-    A token that is renewed by itself gets its chances until its last day.
+    An access token without a refresh token counts only on its last day: until then it may still be renewed.
     """
     grant = PlatformCredential
     names = func.array_agg(aggregate_order_by(AdAccount.name, AdAccount.id)).filter(AdAccount.id.is_not(None))
-    is_last_day = and_(grant.refresh_token.is_(None), grant.expires_at < func.now() + LAST_DAY)
+    is_last_day = and_(grant.refresh_token.is_(None), grant.expires_at < func.now() + timedelta(days=1))
     token_ends = case((is_last_day, grant.expires_at))
     ends = case((grant.status == ACTIVE, func.least(grant.data_access_ends_at, token_ends)))
     found = session.execute(
@@ -49,17 +45,17 @@ def bad_grants(session: Session, within: timedelta) -> Sequence[BadGrant]:
 
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
-    """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
-    # now() is when the transaction began, and it may have waited for another check: accounts were synced since.
+    """Return the accounts without a sync or new reports for this long, and those without a full sync for days."""
+    # now() is the start of the transaction. While it waited for another check, accounts may have been synced.
     now = func.statement_timestamp()
     synced_at = past(AdAccount.last_synced_at, now)
     reports_as_of = past_or(AdAccount.reports_as_of, now, AdAccount.created_at)
     reported = reports_as_of + REPORTS_LAG
     synced = func.coalesce(synced_at, AdAccount.created_at)
-    # A grant that was broken for a day and is connected again: its accounts have their time from then on.
-    begun = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
-    is_late = func.greatest(func.least(synced, reported), begun) < now - after
-    full_at = func.greatest(past(AdAccount.last_full_sync_at, now), begun)
+    # After a broken grant is connected again, its accounts get the full time to be synced.
+    counted_from = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
+    is_late = func.greatest(func.least(synced, reported), counted_from) < now - after
+    full_at = func.greatest(past(AdAccount.last_full_sync_at, now), counted_from)
     is_synced = synced_at >= now - after
     found = session.execute(
         select(
@@ -81,8 +77,8 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
 
 
 def lock_alerts(session: Session) -> None:
-    """Wait until no other transaction changes alerts, and keep others waiting until this one ends."""
-    session.execute(_LOCK)
+    """Lock all alerts until the transaction ends; wait for another transaction that holds the lock."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))"))
 
 
 def list_open(session: Session, kinds: Collection[Kind] = tuple(Kind)) -> Sequence[Alert]:
@@ -106,13 +102,13 @@ def _open(session: Session, *wanted: ColumnElement[bool]) -> Sequence[Alert]:
 
 
 def alerts_to_send(session: Session, now: datetime) -> Sequence[Alert]:
-    """Return the alerts of which a channel may still lack a message: those on budgets last, else the oldest first."""
+    """Return the alerts that a channel may still lack a message about, oldest first but budgets last."""
     statement = select(Alert).where(or_(Alert.closed_at.is_(None), Alert.closed_at > now - END_IS_NEWS))
     return session.scalars(statement.order_by(Alert.kind == Kind.BUDGET.value, Alert.raised_at, Alert.id)).all()
 
 
 def write_receipt(session: Session, alert_id: int, channel: Channel, *, is_over: bool) -> None:
-    """Note that a channel took the message that an alert is open, or over."""
+    """Record that a channel accepted the message that an alert opened, or that it is over."""
     column = Alert.close_receipts if is_over else Alert.open_receipts
     receipt = func.jsonb_build_object(channel.value, func.clock_timestamp())
     session.execute(update(Alert).where(Alert.id == alert_id).values({column: column.op("||")(receipt)}))

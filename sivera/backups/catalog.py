@@ -1,11 +1,9 @@
-"""The backups in a storage: each is `<name>.dump` and, once that is whole, `<name>.json`."""
+"""The backups in a storage: each is `<name>.dump` and, once that is complete, `<name>.json`."""
 
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO
-from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -17,26 +15,21 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 OURS = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-"""The names of backups. Other files in the storage are left alone."""
+"""The names of backups. All other files are left alone."""
 
 
 class UnreadableManifest(SiveraError):
-    """A manifest is damaged, of another version, or of another backup."""
-
-
-def name_of(run_id: UUID, started_at: datetime) -> str:
-    """Return the name of the backup that a run makes; its time is in UTC."""
-    return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id.hex[:8]}"
+    """A manifest is damaged, of another version, or another backup's."""
 
 
 class Catalog:
-    """The backups in a storage: the root of the file system."""
+    """The backups in the root of a file system."""
 
     def __init__(self, filesystem: "AbstractFileSystem") -> None:
         self._files = filesystem
 
     def list(self) -> tuple[list[Manifest], list[str]]:
-        """Return the backups, the oldest first, and a sentence for each manifest that cannot be read."""
+        """Return the backups, oldest first, and a sentence for each manifest that cannot be read."""
         found, unreadable = [], []
         for name in self._names(".json"):
             try:
@@ -46,61 +39,56 @@ class Catalog:
         return sorted(found, key=lambda each: each.started_at), unreadable
 
     def last_verified(self) -> Manifest | None:
-        """Return the newest backup that was verified."""
+        """Return the newest verified backup."""
         return next((each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED), None)
 
     def read(self, name: str) -> Manifest:
-        """Return a backup; 'latest' is the newest that was verified.
-
-        Raises:
-            ConfigurationError: There is no such backup.
-            UnreadableManifest: Its manifest cannot be read.
-        """
+        """Return a backup; 'latest' is the newest verified one. ConfigurationError if there is no such backup."""
         if name == "latest":
             if latest := self.last_verified():
                 return latest
-            raise ConfigurationError("no backup there is verified: see `sivera restore list`, and name one")
-        said = f"the manifest of backup {name}"
+            raise ConfigurationError("the storage has no verified backup: name one from `sivera restore list`")
+        subject = f"the manifest of backup {name}"
         try:
             found = Manifest.model_validate_json(self._files.cat_file(f"{name}.json"))
         except ValidationError:
             raise UnreadableManifest(
-                f"{said} cannot be read (damaged, or of another version): restore another backup"
+                f"{subject} cannot be read (damaged, or of another version): restore another backup"
             ) from None
         except (FileNotFoundError, ValueError):  # no file, or a path that leads out of the storage
             raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`") from None
         if found.name != name:
-            raise UnreadableManifest(f"{said} is that of {found.name} (a file was renamed): give it back its name")
+            raise UnreadableManifest(f"{subject} is that of {found.name} (the file was renamed): rename it back")
         return found
 
     def has_dump(self, manifest: Manifest) -> bool:
         """Return whether a backup's dump is still there."""
         try:
-            self._files.info(manifest.path)  # `exists` says no whenever the storage fails
+            self._files.info(manifest.path)  # `exists` also returns False if the storage fails
         except FileNotFoundError:
             return False
         return True
 
     def write(self, manifest: Manifest) -> None:
-        """Write a manifest, whole or not at all."""
+        """Write a manifest atomically."""
         with whole_file(self._files, f"{manifest.name}.json") as file:
             file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
 
     def new_dump(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Yield a file for the dump. It gets its name when the body ends, and is removed if the body fails."""
+        """Yield a file for the dump; see `whole_file`."""
         return whole_file(self._files, f"{name}.dump")
 
     def open_dump(self, manifest: Manifest) -> BinaryIO:
-        """Open a dump for reading; FileNotFoundError if it is gone, and another error if the storage fails."""
+        """Open a dump for reading; FileNotFoundError if it is gone."""
         file: BinaryIO = self._files.open(manifest.path, "rb")
         return file
 
     def remove(self, name: str) -> None:
-        """Remove a backup. The manifest goes last: a removal that broke off is repeated by the next run."""
+        """Remove a backup. The manifest goes last, so the next run finishes an interrupted removal."""
         self._remove(f"{name}.dump", f"{name}.json")
 
     def remove_halves(self) -> None:
-        """Remove what killed runs have left: drafts, and dumps without a manifest."""
+        """Remove what killed runs have left behind: drafts, and dumps without a manifest."""
         drafts = [f"{name}{ending}{DRAFT}" for ending in (".dump", ".json") for name in self._names(f"{ending}{DRAFT}")]
         halves = set(self._names(".dump")) - set(self._names(".json"))
         self._remove(*drafts, *(f"{name}.dump" for name in halves))

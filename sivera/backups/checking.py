@@ -1,4 +1,4 @@
-"""Prove a backup: restore it into a scratch database, and compare that with the manifest."""
+"""Prove a backup: restore it into a scratch database and compare the result with the manifest."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sivera.backups import queries
 from sivera.backups.catalog import Catalog
-from sivera.backups.copying import OutOfTime, Progress
+from sivera.backups.copying import OUT_OF_TIME, Progress
 from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.restoring import prove
 from sivera.clock import read_clock
@@ -23,13 +23,13 @@ from sivera.errors import ConfigurationError, SiveraError
 logger = logging.getLogger("sivera.backups")
 
 SDKS = ("botocore", "aiobotocore", "aiohttp")
-"""Packages that fsspec uses without wrapping their errors."""
+"""Packages whose errors fsspec passes through."""
 
 QUERY_CANCELED = "57014"
 
 SCRATCH = "sivera_check_"
 MOST_OF_A_NAME = 63
-"""Bytes of a database's name."""
+"""The limit of a database's name, in bytes."""
 
 
 def check_backup(
@@ -39,23 +39,21 @@ def check_backup(
     get_keyring: Callable[[], Keyring],
     until: float,
     progress: Progress = lambda _: None,
-) -> Verdict:
-    """Restore a backup into a scratch database on the server of `url`, and compare that with the manifest."""
+) -> Manifest:
+    """Restore a backup into a scratch database on the server of `url`, and compare it with the manifest.
+
+    Return the manifest with the verdict and, if the database answers, its time.
+    """
+    verdict, at = Verdict(outcome=Outcome.VERIFIED), None
     try:
         manifest.require_ours(keyring := get_keyring())
         with scratch_database(url) as scratch:
             prove(manifest, catalog, scratch, keyring, until, progress)
+        progress(1.0)
     except Mismatch as error:
-        return Verdict(outcome=Outcome.MISMATCH, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever failed, the backup is not proven
-        return Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
-    progress(1.0)
-    return Verdict(outcome=Outcome.VERIFIED)
-
-
-def checked(manifest: Manifest, verdict: Verdict, url: URL) -> Manifest:
-    """Return a backup after a check. The time is the database's, as those of the dump are; none if it is away."""
-    at = None
+        verdict = Verdict(outcome=Outcome.MISMATCH, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - the verdict says what failed
+        verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
     with suppress(SQLAlchemyError), engine_on(url) as engine, Session(engine) as session:
         at = read_clock(session)
     return manifest.checked(verdict, at)
@@ -63,23 +61,20 @@ def checked(manifest: Manifest, verdict: Verdict, url: URL) -> Manifest:
 
 @contextmanager
 def scratch_database(url: URL) -> Iterator[URL]:
-    """Yield a database on the same server for a check, which leaves nothing in it.
+    """Yield a database for a check on the same server, and drop it afterwards.
 
-    It is created and dropped. A user who may not do that uses the one of its name that an administrator has made.
-
-    Raises:
-        ConfigurationError: The user may not create databases and there is none, or another check is under way.
-        DBAPIError: The database failed.
+    A user who may not create databases needs one of that name from an administrator; ConfigurationError if there is
+    none, or if another check is running.
     """
     name = f"{SCRATCH}{url.database}"
-    if len(name.encode()) > MOST_OF_A_NAME:  # PostgreSQL would cut it off, and maybe within a letter
+    if len(name.encode()) > MOST_OF_A_NAME:  # PostgreSQL would truncate it
         name = f"{SCRATCH}{sha256(name.encode()).hexdigest()[:32]}"
     scratch = url.set(database=name)
     with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
         if not queries.lock_scratch(holder):
-            raise ConfigurationError("another check of a backup is under way here: wait until it has ended")
+            raise ConfigurationError("another check of a backup is running on this database: wait until it has ended")
         if queries.may_create_databases(holder):
-            queries.drop_database(engine, name)  # of a check that was killed
+            queries.drop_database(engine, name)  # left behind by a check that was killed
             queries.create_database(engine, name)
             try:
                 yield scratch
@@ -96,13 +91,13 @@ def scratch_database(url: URL) -> Iterator[URL]:
 
 
 def explain(error: Exception) -> str:
-    """Return what went wrong, without the values that errors of a database hold."""
+    """Return what went wrong, without values from the database."""
     if isinstance(error, DBAPIError):
         # Statements are cancelled at the deadline.
-        return str(OutOfTime()) if state_of(error) == QUERY_CANCELED else sentence(error)
+        return OUT_OF_TIME if state_of(error) == QUERY_CANCELED else sentence(error)
     if is_of_storage(error):
         why = getattr(error, "strerror", None) or type(error).__name__
-        return f"the storage failed ({why}): see that it answers, has room, and takes its keys"
+        return f"the storage failed ({why}): check that it is reachable, has free space and accepts its keys"
     if isinstance(error, SiveraError):
         return str(error)
     logger.error("Unexpected", exc_info=error)
@@ -110,5 +105,5 @@ def explain(error: Exception) -> str:
 
 
 def is_of_storage(error: Exception) -> bool:
-    """Return whether an error is one of a file or of an object store."""
+    """Return whether an error comes from a file or an object store."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in SDKS

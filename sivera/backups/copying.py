@@ -1,4 +1,4 @@
-"""What a backup, its restore and its check share: a session until a deadline, the progress, and reading a table."""
+"""What a backup, its check and a restore share: sessions with a deadline, progress, and reading a table."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +14,13 @@ from sivera.database import check, engine_on
 from sivera.errors import SiveraError
 
 Progress = Callable[[float], None]
-"""Is called with the share that is done, from 0 to 1."""
+"""Called with the completed share, from 0 to 1."""
 
-
-class OutOfTime(SiveraError):
-    """The deadline came before the end."""
-
-    def __str__(self) -> str:
-        return "the deadline came before it ended: give it more, or see what the database waits for"
+OUT_OF_TIME = "the deadline passed before it was done: allow more time, or see what the database is waiting for"
 
 
 class Pace:
-    """Reports the progress through a number of bytes, and raises OutOfTime after a monotonic deadline."""
+    """Reports progress through a number of bytes, and raises SiveraError after a monotonic deadline."""
 
     def __init__(self, size: int, until: float, progress: Progress = lambda _: None) -> None:
         self._size, self._done = max(size, 1), 0
@@ -33,16 +28,16 @@ class Pace:
         self._progress = progress
 
     def advance(self, size: int) -> None:
-        """Count bytes."""
+        """Count processed bytes."""
         if time.monotonic() >= self._until:
-            raise OutOfTime
+            raise SiveraError(OUT_OF_TIME)
         self._done += size
         self._progress(min(self._done / self._size, 0.99))
 
 
 @contextmanager
 def open_session(url: URL, until: float) -> Iterator[Session]:
-    """Yield a session on a database until a deadline; ConfigurationError if the database is away."""
+    """Yield a session whose statements end by a deadline; ConfigurationError if the database does not answer."""
     with engine_on(url, statement_seconds=max(int(until - time.monotonic()), 0) + 1) as engine:
         check(engine)
         with Session(engine) as session:
@@ -52,7 +47,7 @@ def open_session(url: URL, until: float) -> Iterator[Session]:
 def read_table(
     session: Session, name: str, columns: Sequence[str], pace: Pace, write: Callable[[bytes], object] = lambda _: None
 ) -> TableCopy:
-    """Pass a table on to `write`, and return what it holds."""
+    """Pass a table's text to `write`, and return a description of it."""
     digest, size = sha256(), 0
 
     def take(piece: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of a backup: a JSON file beside the dump, the only record of it, readable without a database."""
+"""The manifest of a backup: a JSON file beside the dump. It is the only record, and needs no database."""
 
 import hmac
 from datetime import datetime
@@ -13,7 +13,7 @@ from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import Value
 
 PURPOSE = "backups/manifest"
-"""What the key is derived for that authenticates manifests."""
+"""The purpose that the key for MACs of manifests is derived for."""
 
 
 class Mismatch(SiveraError):
@@ -21,7 +21,7 @@ class Mismatch(SiveraError):
 
 
 class Outcome(StrEnum):
-    """What a check found. `INCONCLUSIVE`: the backup could not be made or checked. `RUNNING`: it is not checked yet."""
+    """The result of a check. `INCONCLUSIVE`: the backup could not be made or checked. `RUNNING`: not checked yet."""
 
     RUNNING = "running"
     VERIFIED = "verified"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class Verdict(BaseModel):
-    """What a check found; `reason` is a sentence, empty if the backup is verified."""
+    """The result of a check; `reason` is empty if the backup is verified."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class Verdict(BaseModel):
 
 
 class TableCopy(Value):
-    """A table as COPY writes it: the columns, the rows, and the size in bytes and the SHA-256 of the text."""
+    """A table as COPY writes it: its columns, its number of rows, and the size in bytes and SHA-256 of its text."""
 
     name: str
     columns: tuple[str, ...]
@@ -49,11 +49,10 @@ class TableCopy(Value):
 
 
 class Manifest(Verdict):
-    """A backup: what the tables held at one moment, what a restore needs, and the last check.
+    """A backup: a snapshot of the tables, what a restore needs, and the last check.
 
-    The dump is the text of the tables in their order, in one stream of gzip; `size` is its own, in bytes. `revision` is
-    that of the tables. `key_ids` are the token keys that ciphertexts in it name. `mac` authenticates all but the
-    verdict, with the token key `mac_key_id`.
+    The dump is the text of the tables, in their order, in one gzip stream of `size` bytes. `key_ids` are the token keys
+    that its ciphertexts need. `mac` authenticates everything but the verdict, with the token key `mac_key_id`.
     """
 
     version: Literal[2] = 2
@@ -71,12 +70,12 @@ class Manifest(Verdict):
 
     @property
     def path(self) -> str:
-        """Where the dump lies within the storage."""
+        """The path of the dump within the storage."""
         return f"{self.name}.dump"
 
     @property
     def rows(self) -> int:
-        """How many rows it holds."""
+        """The number of rows."""
         return sum(each.rows for each in self.tables)
 
     @property
@@ -86,29 +85,29 @@ class Manifest(Verdict):
 
     @property
     def needed_keys(self) -> tuple[str, ...]:
-        """The ids of the keys that a restore needs: those of the tokens in it, and that of its MAC."""
+        """The ids of the keys that a restore needs, for the tokens and for the MAC."""
         return tuple(sorted({*self.key_ids, self.mac_key_id} - {""}))
 
     def checked(self, verdict: Verdict, at: datetime | None) -> Self:
-        """Return the same backup after a check that ended at this time of the database's, if that is known."""
+        """Return the manifest after a check that ended at this time, None if that is unknown."""
         return self.model_copy(update={"outcome": verdict.outcome, "reason": verdict.reason, "checked_at": at})
 
     def signed(self, keyring: Keyring) -> Self:
-        """Return the manifest with its MAC. Only who has made the dump may do this, never who has read a manifest."""
+        """Return the manifest with a MAC. Only the maker of a dump may sign, never a reader of manifests."""
         named = self.model_copy(update={"mac_key_id": keyring.current})
         return named.model_copy(update={"mac": named.authenticate(keyring)})
 
     def require_ours(self, keyring: Keyring, *, without_keys: bool = False) -> None:
-        """Check that a holder of the token key wrote this manifest: whoever can write to the storage cannot.
+        """Check that a holder of the token key wrote this manifest, and not just someone with access to the storage.
 
         Raises:
-            ConfigurationError: The key is missing that its MAC was made with or, unless `without_keys`, one of tokens.
-            Mismatch: It has no MAC, or was changed since.
+            ConfigurationError: The key of the MAC is missing or, unless `without_keys`, a key of the tokens.
+            Mismatch: There is no MAC, or it is wrong.
         """
         if not self.mac:
             raise Mismatch(
-                f"the manifest of {self.name} has no MAC, so that whoever can write to the storage may have made it: "
-                "use another backup"
+                f"the manifest of {self.name} has no MAC, so anyone who can write to the storage may have made it: use "
+                "another backup"
             )
         if self.mac_key_id not in keyring.key_ids:
             raise ConfigurationError(
@@ -117,8 +116,8 @@ class Manifest(Verdict):
             )
         if not hmac.compare_digest(self.mac.encode(), self.authenticate(keyring).encode()):
             raise Mismatch(
-                f"the manifest of {self.name} was changed or forged, or the key '{self.mac_key_id}' in the block "
-                "token-key is another one of that id: use another backup, or the key from your copy"
+                f"the manifest of {self.name} was changed or forged, or the block token-key has a different key "
+                f"'{self.mac_key_id}': use another backup, or the key from your copy"
             )
         if not without_keys and (missing := sorted(set(self.key_ids) - keyring.key_ids)):
             names = ", ".join(f"'{each}'" for each in missing)
@@ -129,6 +128,6 @@ class Manifest(Verdict):
 
     def authenticate(self, keyring: Keyring) -> str:
         """Return the MAC that the manifest should have."""
-        # Without defaults, so that a later version with one more field comes to the same text.
+        # Without defaults, so that a later version with an additional field gets the same text.
         text = self.model_dump_json(exclude={*Verdict.model_fields, "checked_at", "mac"}, exclude_defaults=True)
         return keyring.authenticate(text.encode(), PURPOSE, self.mac_key_id)

@@ -1,4 +1,4 @@
-"""The page of a backup: what it holds, its verdict, and charts of the last backups."""
+"""The page of a backup: its contents, its verdict, and charts of the last backups."""
 
 from datetime import UTC
 
@@ -19,7 +19,7 @@ MEGABYTE = 2**20
 
 
 def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
-    """Return the page of a run, as Markdown."""
+    """Return the page as Markdown."""
     facts = {"verdict": summary.made.outcome.value, "reason": summary.made.reason}
     largest: list[tuple[str, int]] = []
     if made := summary.manifest:
@@ -43,7 +43,7 @@ def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
 
 
 def backup_charts(catalog: Catalog) -> list[str]:
-    """Draw how large the last backups were and how long they took, by their manifests."""
+    """Draw the sizes and durations of the last backups."""
     try:
         backups = catalog.list()[0][-BACKUPS:]
     except Exception as error:  # noqa: BLE001 - each kind of storage raises its own

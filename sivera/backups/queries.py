@@ -1,4 +1,4 @@
-"""SQL of backups: COPY of our tables, what is there, and scratch databases."""
+"""SQL of backups: COPY of our tables, the catalog of the database, and scratch databases."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, delete, func, select, table, text
+from sqlalchemy import ColumnClause, Connection, Engine, column, delete, func, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -15,26 +15,26 @@ from sivera.database_errors import place_of, sentence
 from sivera.grants import queries as keys
 from sivera.models import Base, TokenKeyCheck
 
-# It warns of what goes wrong while a COPY is broken off, with values of rows.
+# Its warnings about an interrupted COPY hold values of rows.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 TABLES = {
     table.name: tuple(column.name for column in table.columns if not column.computed)
     for table in Base.metadata.sorted_tables
 }
-"""Our tables and their columns, each table after those that it refers to. A database may have others beside them."""
+"""Our tables and their columns, each table after those that it refers to. The database may have other tables."""
 
 OURS = frozenset({*TABLES, VERSION_TABLE})
 
 PIECE = 256 * 1024
-"""Bytes of a table that are in memory at a time."""
+"""How many bytes of a table are in memory at a time."""
 
 SCRATCH_SCHEMA = "sivera_check"
 SCRATCH_LOCK = 0x51_0E_7B
-"""The number of an advisory lock: checks that restore from the same database take turns."""
+"""The number of an advisory lock, so that only one check of a database runs at a time."""
 
-# Limits of a role would end a long transaction, or hide rows from it; the formats are those that lose nothing. Older
-# servers have no transaction_timeout.
+# A role's own settings could end a long transaction, hide rows from it, or change formats so that values lose digits.
+# Older servers have no transaction_timeout.
 SETTINGS = text("""
     SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
         ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '60s'),
@@ -62,22 +62,22 @@ PRIMARY_KEY = text("""
 
 
 class Stopped(Exception):
-    """Ends a COPY. psycopg sends an error's text to the server, and that of a storage could hold keys."""
+    """Ends a COPY in place of a storage's error, whose text may hold keys: psycopg would send it to the server."""
 
 
 def begin_reading(session: Session) -> None:
-    """Begin a transaction that sees one moment and changes nothing."""
+    """Begin a read-only transaction that sees a consistent snapshot."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
     session.execute(SETTINGS)
 
 
 def begin_writing(session: Session) -> None:
-    """Begin a transaction that makes and fills tables."""
+    """Begin a transaction that creates and fills tables."""
     session.execute(SETTINGS)
 
 
 def use_scratch_schema(session: Session) -> None:
-    """Make a schema, and let the rest of the transaction use no other: a role's own may not be in this database."""
+    """Create a schema and use only that in this transaction: the role's own may not exist in this database."""
     session.execute(text(f"CREATE SCHEMA {SCRATCH_SCHEMA}"))
     session.execute(select(func.set_config("search_path", SCRATCH_SCHEMA, True)))
 
@@ -97,7 +97,7 @@ def size_of_tables(session: Session) -> int:
 
 @contextmanager
 def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
-    """Yield a cursor of psycopg's own, for COPY. Its errors become such as SQLAlchemy raises, without rows' values."""
+    """Yield a psycopg cursor, for COPY. Its errors become SQLAlchemy's, without values of rows."""
     connection = session.connection()
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have no other driver
@@ -114,7 +114,7 @@ def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
 
 
 def copy_out(session: Session, name: str, columns: Sequence[str], take: Callable[[bytes], object]) -> int:
-    """Let `take` have a table as text, in pieces and in the order of the primary key; return the number of rows."""
+    """Pass a table's text to `take`, in pieces and in the order of the primary key; return the number of rows."""
     order = session.scalar(PRIMARY_KEY, {"name": quoted(name)})
     statement = f"COPY (SELECT {_joined(columns)} FROM {quoted(name)} ORDER BY {order}) TO STDOUT"  # noqa: S608 - names are quoted
     piece = bytearray()
@@ -130,7 +130,7 @@ def copy_out(session: Session, name: str, columns: Sequence[str], take: Callable
 
 
 def copy_in(session: Session, name: str, columns: Sequence[str], pieces: Iterable[bytes]) -> int:
-    """Fill a table with what `copy_out` read; return the number of rows."""
+    """Fill a table with text from `copy_out`; return the number of rows."""
     statement = f"COPY {quoted(name)} ({_joined(columns)}) FROM STDIN"
     failure: Exception | None = None
     try:
@@ -150,7 +150,7 @@ def copy_in(session: Session, name: str, columns: Sequence[str], pieces: Iterabl
 
 
 def advance_identities(session: Session) -> None:
-    """Let new rows of the tables in use get numbers after the largest."""
+    """Make the identity columns continue after their largest values."""
     for name, identity in session.execute(IDENTITIES).all():
         sequence = func.pg_get_serial_sequence(quoted(name), identity)
         number: ColumnClause[int] = column(identity)
@@ -164,12 +164,12 @@ def keys_needed(session: Session) -> list[str]:
 
 
 def forget_keys(session: Session, known: frozenset[str]) -> None:
-    """Let tokens of other keys than the known ones count as damaged: each stops its own grant, and nothing else."""
+    """Forget all other keys. A token of theirs then stops only its own grant, instead of every job."""
     session.execute(delete(TokenKeyCheck).where(TokenKeyCheck.id.not_in(known)))
 
 
 def lock_scratch(connection: Connection) -> bool:
-    """Return whether the scratch database is ours until this transaction ends."""
+    """Reserve the scratch database until this transaction ends; return whether it was free."""
     connection.execute(SETTINGS)
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(SCRATCH_LOCK))))
 
@@ -190,12 +190,12 @@ def create_database(engine: Engine, name: str) -> None:
 
 
 def drop_database(engine: Engine, name: str) -> None:
-    """Drop a database, if there is one, and end its connections."""
+    """Drop a database if it exists, and end its connections."""
     _run_alone(engine, f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL takes it, whatever is in it."""
+    """Return a name in quotes for SQL, whatever it contains."""
     return f'"{name.replace(chr(34), chr(34) * 2)}"'
 
 
@@ -204,11 +204,6 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def _run_alone(engine: Engine, statement: str) -> None:
-    # Not in a transaction.
+    # Outside a transaction. A colon in a name must not start a parameter.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(_literal(statement))
-
-
-def _literal(statement: str) -> TextClause:
-    # A colon in a name begins no parameter.
-    return text(statement.replace(":", r"\:"))
+        connection.execute(text(statement.replace(":", r"\:")))

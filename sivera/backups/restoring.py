@@ -1,4 +1,4 @@
-"""Restore a backup, all or nothing, and prove one by its restore."""
+"""Restore a backup in one transaction, and prove a backup by restoring it."""
 
 import zlib
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ SHOWN = 5
 def restore(
     manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring | None, until: float, *, without_keys: bool = False
 ) -> None:
-    """Restore a backup into a database without our tables until a monotonic deadline. If that fails, nothing changes.
+    """Restore a backup into a database without our tables until a monotonic deadline. A failure changes nothing.
 
-    Without a keyring, nothing proves that the backup is ours. `without_keys` restores although keys to the stored
-    tokens are missing. In both cases the missing keys are forgotten: else no job would run until they are back.
+    Without a keyring, nothing proves that the backup is ours. `without_keys` restores although keys of the stored
+    tokens are missing. Either way the missing keys are forgotten, because no job would run while they are missing.
 
     Raises:
-        ConfigurationError: The database does not fit or does not answer, a key is missing, or a newer version made the
+        ConfigurationError: The database is unsuitable or does not answer, a key is missing, or a newer version made the
             backup.
-        Mismatch: The backup is damaged or not ours, or the key of its tokens is another one.
+        Mismatch: The backup is damaged or not ours, or the keyring has a different key of the same id.
         SQLAlchemyError: The database failed.
     """
     if keyring:
@@ -46,34 +46,27 @@ def restore(
                 f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as "
                 f"{', '.join(found[:SHOWN])}. Create a new one and name that; nothing was changed"
             )
-        fill(session, manifest, catalog, Pace(manifest.text_size, until))
+        _fill(session, manifest, catalog, Pace(manifest.text_size, until))
         if without_keys or keyring is None:
             queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
         else:
-            check_keys(session, keyring)
+            _check_keys(session, keyring)
 
 
 def prove(manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring, until: float, progress: Progress) -> None:
-    """Restore a backup, and compare each table with the manifest. The transaction is never committed: nothing stays.
-
-    Raises:
-        Mismatch: The dump is missing or damaged, or what was restored differs.
-        ConfigurationError: The database does not answer, or a newer version made the backup.
-        SQLAlchemyError: The database failed.
-    """
+    """Restore a backup without committing it; Mismatch if the dump is damaged or a table differs from the manifest."""
     pace = Pace(2 * manifest.text_size, until, progress)
     with open_session(url, until) as session:
         queries.begin_writing(session)
         queries.use_scratch_schema(session)
-        fill(session, manifest, catalog, pace)
+        _fill(session, manifest, catalog, pace)
         for table in manifest.tables:
             if read_table(session, table.name, table.columns, pace) != table:
                 raise Mismatch(f"what was restored is not what was backed up ({table.name}): use another backup")
-        check_keys(session, keyring)
+        _check_keys(session, keyring)
 
 
-def fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> None:
-    """Make the tables of a backup in the schema in use, and fill them."""
+def _fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> None:
     from sivera.migrating import make_tables  # noqa: PLC0415 - Alembic
 
     others = queries.find_tables(session)
@@ -81,18 +74,18 @@ def fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> 
     made = queries.find_tables(session) - others - {VERSION_TABLE}
     if differing := sorted(made ^ {each.name for each in manifest.tables}):
         raise Mismatch(
-            f"{manifest.path} has not the tables of revision {manifest.revision}, but differs in "
-            f"{', '.join(differing[:SHOWN])}: use another backup"
+            f"{manifest.path} does not have the tables of revision {manifest.revision} (it differs in "
+            f"{', '.join(differing[:SHOWN])}): use another backup"
         )
-    with open_dump(manifest, catalog) as text:
+    with _open_dump(manifest, catalog) as text:
         for table in manifest.tables:
-            fill_table(session, manifest, table, text, pace)
+            _fill_table(session, manifest, table, text, pace)
     queries.advance_identities(session)
 
 
 @contextmanager
-def open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
-    """Yield the text of all tables, of which nothing may be left; Mismatch if there is no dump, or it is damaged."""
+def _open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
+    """Yield the text of all tables. The caller must read all of it; Mismatch if the dump is missing or damaged."""
     try:
         file = catalog.open_dump(manifest)
     except FileNotFoundError:
@@ -104,16 +97,15 @@ def open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
         except (BadGzipFile, EOFError, zlib.error):
             is_damaged = True
         if is_damaged:
-            raise damaged(manifest)
+            raise _damaged(manifest)
 
 
-def fill_table(session: Session, manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> None:
-    """Fill a table, and check that it is what was backed up."""
-    pieces = proven(manifest, table, text, pace)
+def _fill_table(session: Session, manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> None:
+    pieces = _proven(manifest, table, text, pace)
     try:
         rows = queries.copy_in(session, table.name, table.columns, pieces)
     except DBAPIError:
-        # The database may have refused what is damaged: to read the rest shows that.
+        # The database may have refused damaged text: reading the rest shows whether it is.
         for _ in pieces:
             pass
         raise
@@ -121,8 +113,8 @@ def fill_table(session: Session, manifest: Manifest, table: TableCopy, text: Gzi
         raise Mismatch(f"{manifest.path} has {rows} rows of {table.name} instead of {table.rows}: use another backup")
 
 
-def proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:
-    """Yield the text of a table; Mismatch at its end if that is not what was backed up."""
+def _proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:
+    """Yield the text of a table; Mismatch at its end if the checksum is wrong."""
     digest, left = sha256(), table.size
     while piece := text.read(min(left, queries.PIECE)):
         digest.update(piece)
@@ -130,16 +122,14 @@ def proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> 
         yield piece
         pace.advance(len(piece))
     if digest.hexdigest() != table.sha256:
-        raise damaged(manifest)
+        raise _damaged(manifest)
 
 
-def damaged(manifest: Manifest) -> Mismatch:
-    """Return the error for a dump that has changed."""
-    return Mismatch(f"{manifest.path} is damaged, since its SHA-256 has changed: use another backup")
+def _damaged(manifest: Manifest) -> Mismatch:
+    return Mismatch(f"{manifest.path} is damaged (its SHA-256 has changed): use another backup")
 
 
-def check_keys(session: Session, keyring: Keyring) -> None:
-    """Decrypt the sentinel of each key; Mismatch if the key is another one."""
+def _check_keys(session: Session, keyring: Keyring) -> None:
     try:
         require_keys(session, keyring)
     except ConfigurationError as error:

@@ -8,14 +8,14 @@ from sivera.backups.options import BackupOptions
 
 
 def superfluous(backups: Sequence[Manifest], options: BackupOptions) -> list[Manifest]:
-    """Return the backups that are no longer kept, the oldest first.
+    """Return the backups that are no longer kept, oldest first.
 
-    Days, weeks (ISO 8601) and months are in UTC. Only those with a backup count: a pause or a wrong clock drops none.
-    A verified backup is kept before others of its day, week or month.
+    Days, weeks (ISO 8601) and months are in UTC. Only those with a backup count, so a pause or a wrong clock drops
+    nothing. Within a period, a verified backup has priority.
     """
-    # The best last: a verified one before others, then the newest.
+    # The best comes last: verified, then newest.
     ordered = sorted(backups, key=lambda each: (each.outcome is Outcome.VERIFIED, each.started_at))
-    kept = {each.name for each in ordered[-1:]}  # the last verified, if any is
+    kept = {each.name for each in ordered[-1:]}  # the last verified one, if there is any
     periods = (("%Y-%m-%d", options.keep_daily), ("%G-%V", options.keep_weekly), ("%Y-%m", options.keep_monthly))
     for period, count in periods:
         best = {f"{each.started_at.astimezone(UTC):{period}}": each.name for each in ordered}

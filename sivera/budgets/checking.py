@@ -1,18 +1,16 @@
 """The check of budgets: read, judge and write, some hundreds of accounts at a time.
 
-Each chunk is one transaction. One run at a time is between reading and writing alerts, so that two runs at once never
-open the same one.
+Each chunk is one transaction. It locks the alerts, so two simultaneous runs never open the same one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.alerts.changes import OPENED, AlertEvent, write_changes
-from sivera.alerts.conditions import Condition
 from sivera.alerts.queries import lock_alerts
 from sivera.budgets import queries
 from sivera.budgets.judging import Judged, judge_accounts, judge_teams
@@ -26,7 +24,7 @@ from sivera.clock import read_clock
 AT_ONCE = 500
 """Accounts or teams in one transaction."""
 
-NOT_SPENT = "Its period is over, or nothing is spent of it any more."
+NOT_SPENT = "Its period is over, or none of it is being spent any more."
 
 
 def check_part(
@@ -39,9 +37,9 @@ def check_part(
     send_events: Callable[[Sequence[AlertEvent]], None] = lambda _: None,
     now: Callable[[Session], datetime] = read_clock,
 ) -> Checked:
-    """Check a platform's accounts or the teams' own budgets (the part TEAMS), until the monotonic time `until`.
+    """Check a platform's accounts, or the teams' own budgets (the part TEAMS), until the monotonic time `until`.
 
-    `link` leads to the run; `send_events` is called after each transaction.
+    `link` leads to the run. `send_events` is called after each transaction.
     """
     with Session(engine) as session:
         if part == TEAMS:
@@ -69,13 +67,11 @@ def check_part(
 
 def _write(session: Session, judged: Judged, options: BudgetOptions, link: str) -> list[AlertEvent]:
     now = read_clock(session)
-    reasons = {alert.subject: NOT_SPENT for alert in judged.alerts}
-    reasons |= {one.subject: f"{one.percent} % of the budget is spent." for one in judged.readings}
-    return write_changes(session, judged.alerts, _conditions(judged, options, link, now), now, reasons)
-
-
-def _conditions(judged: Judged, options: BudgetOptions, link: str, now: datetime) -> Iterator[Condition]:
     before = {alert.subject: alert.level for alert in judged.alerts}
+    reasons = dict.fromkeys(before, NOT_SPENT)
+    conditions = []
     for one in judged.readings:
+        reasons[one.subject] = f"{one.percent} % of the budget is spent."
         if level := alert_level(one, before.get(one.subject), options.thresholds, options.hysteresis):
-            yield budget_condition(one, level, link, now)
+            conditions.append(budget_condition(one, level, link, now))
+    return write_changes(session, judged.alerts, conditions, now, reasons)

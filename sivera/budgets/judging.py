@@ -1,6 +1,6 @@
-"""What is spent of budgets: of the platforms', by account, and of those that teams set for a calendar month.
+"""How much is spent of the platforms' budgets, by account, and of the monthly budgets that teams set.
 
-If what is known of a budget is too old or cannot be added up, its alerts stay as they are.
+If the figures of a budget are too old or cannot be added, its alerts stay as they are.
 """
 
 import logging
@@ -38,7 +38,7 @@ NOTHING = Decimal(0)
 
 @dataclass
 class Judged:
-    """What is known of some budgets, the open alerts that it decides, and what could not be judged."""
+    """The readings of some budgets, the open alerts that they decide, and what could not be judged."""
 
     readings: list[Reading]
     alerts: Sequence[Alert]
@@ -46,11 +46,11 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """An account that is checked.
+class _Watched:
+    """An account to check.
 
-    `today` is the day there, `partial` the first day with incomplete figures, and `known_from` the first of which all
-    figures were read; None if there is none. `as_of` is how new its figures are.
+    `today` is the day in its time zone, `partial` the first day with incomplete figures, and `known_from` the first day
+    with all figures read, if there is one. `as_of` is when its figures were read.
     """
 
     account: AdAccount
@@ -64,11 +64,11 @@ class Watched:
     @classmethod
     def at(
         cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int
-    ) -> "Watched | None":
-        """Return an account as it is at a time; None if its time zone is unknown."""
+    ) -> "_Watched | None":
+        """Describe an account at a time; None if its time zone is unknown."""
         if (zone := find_zone(account.timezone)) is None:
             return None
-        # If a time is ahead of the clock, it is only known that it lies after the account was connected.
+        # A time ahead of the clock is wrong. The figures may be as old as the connection of the account.
         synced, reports = (
             account.created_at if at and at > now else at for at in (account.synced_as_of, account.reports_as_of)
         )
@@ -80,30 +80,28 @@ class Watched:
 
     @property
     def platform(self) -> PlatformName:
-        """Its platform."""
         return PlatformName(self.account.platform)
 
-    def since(self) -> Since:
-        """Return the days to ask for."""
+    def days_to_read(self) -> Since:
         since, _ = days_of(PACING[self.platform].span, self.today)
         return Since(self.account.id, self.today, since, self.partial - HISTORY)
 
 
 def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
-    """Judge the platforms' budgets of some accounts."""
-    watched: dict[int, Watched] = {}
+    """Judge the platforms' budgets of these accounts."""
+    watched: dict[int, _Watched] = {}
     readings: list[Reading] = []
     failures: dict[str, str] = {}
     unreported: dict[str, str] = {}
     active = [one for one in queries.read_accounts(session, ids) if one.AdAccount.status == ACTIVE]
     for account, team, known_from in active:
-        if one := Watched.at(account, team, known_from, now, options.stale_hours):
+        if one := _Watched.at(account, team, known_from, now, options.stale_hours):
             watched[account.id] = one
         else:
-            reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which reads it again"
+            reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which updates it"
             failures[f"account-{account.id}"] = reason
     stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
-    for row in queries.read_spend(session, [one.since() for one in watched.values() if not one.is_stale]):
+    for row in queries.read_spend(session, [one.days_to_read() for one in watched.values() if not one.is_stale]):
         subject = f"account-{row.account_id}.{row.budget}"
         if not row.known_days:
             unreported[subject] = f"{row.name}: {NOT_REPORTED}"
@@ -122,7 +120,7 @@ def _without(alerts: Sequence[Alert], subjects: Sequence[str]) -> list[Alert]:
 
 
 def _log(
-    watched: Iterable[Watched], readings: Sequence[Reading], failures: Mapping[str, str], unreported: Mapping[str, str]
+    watched: Iterable[_Watched], readings: Sequence[Reading], failures: Mapping[str, str], unreported: Mapping[str, str]
 ) -> None:
     budgets = Counter(one.account_id for one in readings)
     for one in watched:
@@ -134,8 +132,8 @@ def _log(
             log(logger, level, "Not judged", subject=subject, reason=reason)
 
 
-def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading]:
-    """Yield how much of a platform's budget is spent: in its period, and for a daily one also today."""
+def _readings(watched: _Watched, row: Row[Any], subject: str) -> Iterator[Reading]:
+    """Yield how much of a platform's budget is spent in its period and, if it is a daily one, today."""
     account, today, days = watched.account, watched.today, dict(zip(row.days, row.spends, strict=True))
     reading = partial(
         Reading,
@@ -159,11 +157,11 @@ def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading
         pace = row.amount * running_days(since, today, row.first_day, row.last_day)
         most_a_day = None if pacing.day_factor is None else row.amount * pacing.day_factor
     if limit > 0:
-        begins = max((day for day in (period.since, row.first_day) if day), default=date.min)
-        ends = min((day for day in (period.until, row.last_day) if day), default=None)
-        notes = _unknown_before(begins, [watched.known_from])
+        start = max((day for day in (period.since, row.first_day) if day), default=date.min)
+        end = min((day for day in (period.until, row.last_day) if day), default=None)
+        notes = _unknown_before(start, [watched.known_from])
         if row.unreported:
-            notes.append(f"The platform reports no figures of {row.unreported} of its campaigns")
+            notes.append(f"The platform reports no figures for {row.unreported} of its campaigns")
         yield reading(
             subject=f"{subject}.{period.key}",
             period=period,
@@ -176,10 +174,10 @@ def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading
                 row.spent,
                 days,
                 watched.partial,
-                ends,
+                end,
                 since=period.since,
                 known_from=watched.known_from or date.max,
-                # If no campaign runs on a budget, nothing more of it is spent.
+                # Without an active campaign, nothing more is spent.
                 most_a_day=most_a_day if row.is_active else NOTHING,
                 most=limit,
             ),
@@ -190,16 +188,15 @@ def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading
         yield reading(subject=day_subject, period=period, limit=most_a_day, spent=spent, pace=most_a_day)
 
 
-def _unknown_before(begins: date, known_from: Iterable[date | None]) -> list[str]:
-    """Say what is not known of a period that begins on a day, by the days from which each account is known."""
-    days = list(known_from)
-    unread, late = days.count(None), [day for day in days if day and day > begins]
-    said = [f"What was spent before {max(late)} is not known"] if late else []
-    return said + ["Not all of the figures were read yet"] * bool(unread)
+def _unknown_before(start: date, known_from: Sequence[date | None]) -> list[str]:
+    """Say what is unknown of a period, given its first day and the first known day of each account."""
+    late = [day for day in known_from if day and day > start]
+    said = [f"Spending before {max(late)} is unknown"] if late else []
+    return said + ["Not all figures have been read yet"] * (None in known_from)
 
 
 def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
-    """Judge the budgets that some teams set."""
+    """Judge the budgets that these teams set."""
     scopes = {budget.id: _Scope(budget, team, name) for budget, team, name in queries.list_team_budgets(session, ids)}
     for budget_id, account, known_from in queries.accounts_of_team_budgets(session, list(scopes)):
         scopes[budget_id].add(account, known_from, now, options.stale_hours)
@@ -213,39 +210,36 @@ def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Se
 
 @dataclass
 class _Scope:
-    """A team's budget and its accounts. The spending of all `counted` is added up, also of closed ones.
+    """A team's budget and its accounts. The spending of all `counted` accounts is added up, even of closed ones.
 
-    If only some have fresh figures, what is known is a lower bound: it may open an alert, and never closes one.
+    If only some accounts have fresh figures, the total is a lower bound, which may open an alert but never closes one.
     """
 
     budget: TeamBudget
     team: str
     account: str | None
     counted: list[int] = field(default_factory=list)
-    watched: list[Watched] = field(default_factory=list)
-    fresh: list[Watched] = field(default_factory=list)
+    watched: list[_Watched] = field(default_factory=list)
+    fresh: list[_Watched] = field(default_factory=list)
     stale: int = 0
     foreign: int = 0
 
     @property
     def subject(self) -> str:
-        """How the subjects of its alerts begin."""
         return f"team-{self.budget.team_id}.budget-{self.budget.id}"
 
     @property
     def is_unknown(self) -> bool:
-        """Whether all figures are too old to judge by."""
         return bool(self.stale and not self.fresh)
 
     def add(self, account: AdAccount, known_from: date | None, now: datetime, stale_hours: int) -> None:
-        """Sort an account in."""
         is_active = account.status == ACTIVE
         if account.currency != self.budget.currency:
             self.foreign += is_active
             return
         self.counted.append(account.id)
-        one = Watched.at(account, self.team, known_from, now, stale_hours)
-        if one is not None:  # else the check of the account's own budgets says so
+        one = _Watched.at(account, self.team, known_from, now, stale_hours)
+        if one is not None:  # otherwise the check of the account's own budgets reports it
             self.watched.append(one)
             if is_active and not one.is_stale:
                 self.fresh.append(one)
@@ -253,21 +247,20 @@ class _Scope:
         self.stale += is_active
 
     def reading(self, session: Session) -> Reading:
-        """Return how much of the budget is spent."""
-        # A month begins when the one before is over for each of the accounts.
+        # A month starts when the previous one is over for every account.
         since, until = days_of(Span.MONTH, min(one.today for one in self.watched))
         period = Period(Span.MONTH, since, until)
         partial_day = min((one.partial for one in self.fresh), default=since)
         oldest = min(since, partial_day - HISTORY)
         days = queries.read_team_spend(session, self.counted, self.budget.currency, oldest)
         spent = sum((spend for day, spend in days.items() if since <= day <= until), NOTHING)
-        # Of an account that was closed when it was connected, nothing is ever read.
+        # An account that was closed when it was connected is never read.
         known_from = [one.known_from for one in self.watched if one.known_from or one.account.status == ACTIVE]
         lacking = _unknown_before(since, known_from)
         if unreported := queries.count_unreported(session, self.counted):
-            lacking.append(f"The platforms report no figures of {unreported} campaigns")
+            lacking.append(f"The platforms report no figures for {unreported} campaigns")
         if mixed := queries.count_mixed(session, self.counted, self.budget.currency, since):
-            lacking.append(f"Figures of {mixed} accounts in other currencies than theirs now are not counted")
+            lacking.append(f"Figures that {mixed} accounts have in an earlier currency are not counted")
         notes = [f"{self.stale} of its accounts have old spend data"] if self.stale else []
         notes += lacking
         notes += [f"{self.foreign} accounts in other currencies are not counted"] if self.foreign else []
@@ -286,7 +279,7 @@ class _Scope:
             at_least=bool(self.stale or lacking),
             note=". ".join(notes),
             as_of=min((one.as_of for one in self.fresh if one.as_of), default=None),
-            # No platform keeps to it, so nothing bounds it.
+            # Platforms do not know this budget, so it does not limit the projection.
             projection=project(
                 spent,
                 days,

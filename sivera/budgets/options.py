@@ -18,7 +18,7 @@ class BudgetOptions(Value):
         default=(50, 80, 100, 110),
         min_length=1,
         max_length=10,
-        description="Percent of a budget at which an alert opens or rises; each from 1 to 1000.",
+        description="Percent of a budget at which an alert opens or rises, each from 1 to 1000.",
     )
     hysteresis: int = Field(
         default=5,
@@ -30,15 +30,15 @@ class BudgetOptions(Value):
         default=6,
         ge=2,
         le=168,
-        description="Hours after its last sync from which an account's spending is not judged; the run says so.",
+        description="Hours after its last sync when an account's spending is too old to judge; the run says so.",
     )
     deadline_seconds: int = Field(
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which nothing more is started; the next run takes accounts in another order.",
+        description="Seconds after which nothing more is started; the next run checks accounts in another order.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """Return the words that tell a run with these options from others."""
+        """Return the words that set a run with these options apart from others."""
         return (*self.platforms, *self.teams)

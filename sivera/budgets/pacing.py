@@ -1,7 +1,7 @@
-"""What each platform may spend of a daily budget, as data, and the periods over which it holds.
+"""How much of a daily budget each platform may spend, as data, and over which period.
 
-On all four platforms a daily budget is an average: more may be spent on one day, but not over its period. So a daily
-budget is judged on that period, and a single day only by what the platform may spend on one.
+On all four platforms a daily budget is an average: a single day may exceed it, but its period may not. So a daily
+budget is judged on that period, and a single day only by the platform's limit for a day.
 """
 
 from calendar import monthrange
@@ -14,7 +14,7 @@ from sivera.values import PlatformName, Value
 
 
 class Span(StrEnum):
-    """How long a budget holds; all days are those of the account's time zone."""
+    """How long a budget is valid, in days of the account's time zone."""
 
     DAY = "day"
     WEEK = "week"
@@ -23,7 +23,7 @@ class Span(StrEnum):
 
 
 class Period(NamedTuple):
-    """The days from `since` to `until`, both included; None if a lifetime has no known beginning or end."""
+    """The days from `since` to `until`, both included; None if the start or end of a lifetime is unknown."""
 
     span: Span
     since: date | None
@@ -31,15 +31,15 @@ class Period(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells it from other periods of the same budget."""
+        """What sets it apart from other periods of the same budget."""
         return self.span.value if self.span is Span.LIFETIME else f"{self.span.value}.{self.since}"
 
 
 class Pacing(Value):
     """How a platform spends a daily budget.
 
-    It spends at most `days` times the amount over a whole `span` (None: once for each day of it), and at most
-    `day_factor` times the amount on one day (None: the platform gives no number).
+    It spends at most `days` times the amount over a whole `span` (None: as many times as it has days), and at most
+    `day_factor` times the amount on one day (None: the platform states no number).
     """
 
     span: Span
@@ -55,16 +55,16 @@ PACING: dict[PlatformName, Pacing] = {
     # your daily budget" (Meta Business Help Centre, About daily budgets; it was 25 % until 2024).
     PlatformName.META: Pacing(span=Span.WEEK, days=Decimal(7), day_factor=Decimal("1.75")),
     # "Averaged over the course of a month": 3,100 of a budget of 100 in a month of 31 days (Seller Central, Budgets).
-    # How far a day may go over has changed several times, and differs by ad product.
+    # The excess on a single day has changed several times, and differs by ad product.
     PlatformName.AMAZON: Pacing(span=Span.MONTH, days=None, day_factor=None),
     # 25 % over on a day, 7 times in a week from Sunday to Saturday (TikTok, About Dynamic Daily Budget). The plain
-    # daily budget keeps within both.
+    # daily budget stays within both.
     PlatformName.TIKTOK: Pacing(span=Span.WEEK, days=Decimal(7), day_factor=Decimal("1.25")),
 }
 
 
 def days_of(span: Span, day: date) -> tuple[date, date]:
-    """Return the first and the last day of the day, week (Sunday to Saturday) or month that a day lies in."""
+    """Return the first and last day of the day, week (Sunday to Saturday) or month that contains a day."""
     if span is Span.WEEK:
         since = day - timedelta(days=day.isoweekday() % 7)
         return since, since + timedelta(days=6)
@@ -74,14 +74,14 @@ def days_of(span: Span, day: date) -> tuple[date, date]:
 
 
 def running_days(since: date, until: date, first: date | None, last: date | None) -> int:
-    """Return how many days from `since` to `until` lie between a first and a last day; None means no such bound."""
+    """Count the days from `since` to `until` that lie between a first and a last day; None means no such limit."""
     return max(0, (min(until, last or until) - max(since, first or since)).days + 1)
 
 
 def period_limit(pacing: Pacing, amount: Decimal, day: date, first: date | None, last: date | None) -> Decimal:
-    """Return what a platform may spend of a daily amount in the period that a day lies in.
+    """Return how much of a daily amount a platform may spend in the period that contains a day.
 
-    `first` and `last` are the first and the last day of the campaigns that draw on it, if known.
+    `first` and `last` are the first and last day of the campaigns that use the budget, if known.
     """
     since, until = days_of(pacing.span, day)
     length, running = (until - since).days + 1, running_days(since, until, first, last)

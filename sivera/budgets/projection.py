@@ -1,9 +1,9 @@
-"""A projection of spending to the end of a period, from the last days, with an interval from their spread.
+"""A projection of spending to the end of a period, with an interval from the spread of past days.
 
 A coming day is expected to spend the average of the last seven days, times the factor of its weekday if four whole
-weeks are known. If days vary independently, the interval holds four of five outcomes: its half width is
-z * s * sqrt(h + H**2 / 7), with s the spread of the days around their weekday's mean, h the number of coming days, and
-H the sum of their factors, which scales an error in the average. Projections stay within what the platform keeps to.
+weeks are known. If days vary independently, the interval contains four of five outcomes. Its half width is
+z * s * sqrt(h + H**2 / 7), where s is the spread of the days around their weekday's mean, h the number of coming days,
+and H the sum of their factors, which scales an error in the average. The platform's own limits cap a projection.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ HISTORY_DAYS = 28
 """Four of each weekday."""
 
 LEVEL_DAYS = 7
-"""Each weekday once, so that none pulls the average. With fewer days there is no projection."""
+"""Each weekday once, so none distorts the average. With fewer days there is no projection."""
 
 Z = Decimal("1.2816")
-"""Four fifths of a normal distribution lie within this many standard deviations of its mean."""
+"""Four fifths of a normal distribution lie within this many standard deviations of the mean."""
 
 ONE, ZERO = Decimal(1), Decimal(0)
 
 
 class Projection(Value):
-    """What is expected to be spent by the end of a period, and the bounds of four of five cases."""
+    """The spending expected by the end of a period, with bounds that contain four of five outcomes."""
 
     expected: Decimal
     low: Decimal
@@ -43,25 +43,25 @@ def project(
     most_a_day: Decimal | None = None,
     most: Decimal | None = None,
 ) -> Projection | None:
-    """Project what is spent by the end of a period; None if it has no end, or fewer than seven days are known.
+    """Project the spending by the end of a period; None if it has no end, or fewer than seven days are known.
 
-    `days` has what was spent on each of the last 28 days and since; a missing day is zero. `partial` is the first day
-    with incomplete figures, `known_from` the first of which all figures were read. `most_a_day` and `most` are what the
-    platform spends at most on a day and in the period.
+    `days` has the spending of the 28 days before `partial` and of the days since; a missing day is zero. `partial` is
+    the first day with incomplete figures, and `known_from` the first day with all figures read. The platform spends
+    `most_a_day` at most on a day and `most` in the period.
     """
     known = _complete(days, partial, known_from)
     if until is None or len(known) < LEVEL_DAYS:
         return None
-    begins = max(partial, since or partial)
-    coming = _by_weekday(begins, until)
-    whole, begun = coming.copy(), list[Decimal]()
-    if begins == partial <= until:  # what the partial day has spent already is part of `spent`
+    start = max(partial, since or partial)
+    coming = _by_weekday(start, until)
+    whole, started = coming.copy(), list[Decimal]()
+    if start == partial <= until:  # `spent` includes what the partial day has spent already
         whole[partial.weekday()] -= 1
-        begun = [days.get(partial, ZERO)]
+        started = [days.get(partial, ZERO)]
 
     def to_come(amounts: list[Decimal]) -> Decimal:
-        """Add up what is still spent if each weekday has these amounts."""
-        rest = (max(ZERO, amounts[partial.weekday()] - so_far) for so_far in begun)
+        """Add up the spending still to come, given an amount for each weekday."""
+        rest = (max(ZERO, amounts[partial.weekday()] - so_far) for so_far in started)
         return sum((n * max(ZERO, amount) for n, amount in zip(whole, amounts, strict=True)), sum(rest, ZERO))
 
     factors = _weekday_factors(known)
@@ -79,20 +79,20 @@ def project(
 
 
 def _by_weekday(first: date, last: date) -> list[int]:
-    """Return how often each weekday comes from `first` to `last`, Monday first. A campaign may end in the year 9999."""
+    """Count each weekday from `first` to `last`, Monday first, without a loop: a campaign may end in the year 9999."""
     weeks, rest = divmod(max(0, (last - first).days + 1), 7)
     return [weeks + ((weekday - first.weekday()) % 7 < rest) for weekday in range(7)]
 
 
 def _complete(days: Mapping[date, Decimal], partial: date, known_from: date) -> dict[date, Decimal]:
-    """Return the complete days in order, from the first of the last 28 with any spending."""
+    """Return the complete days in order, starting with the first of the last 28 that has any spending."""
     oldest = max(partial - timedelta(days=HISTORY_DAYS), known_from)
     first = min((day for day, amount in days.items() if oldest <= day < partial and amount), default=partial)
     return {day: days.get(day, ZERO) for day in days_between(first, partial - timedelta(days=1))}
 
 
 def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:
-    """Return each weekday's share of the average, Monday first; ones if too few days are known."""
+    """Return each weekday's ratio to the average, Monday first; all ones if too few days are known."""
     total = sum(known.values(), ZERO)
     if len(known) < HISTORY_DAYS or total <= 0:
         return [ONE] * 7

@@ -1,7 +1,7 @@
-"""Questions about budgets and what is spent of them.
+"""SQL about budgets and the spending on them.
 
-Figures in another currency than the budget's are never added: a platform's budget with such figures `is_mixed`, and a
-team's budget leaves out such accounts.
+Figures in a different currency from the budget's are never added. A platform's budget with such figures `is_mixed`, and
+a team's budget leaves out such accounts.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, case, delete, exists, func, or_, select, text, true
+from sqlalchemy import Row, Select, and_, case, delete, exists, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,6 @@ _IS_ABOUT = and_(
     func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
 )
 
-
 _READ = coverage().c
 _KNOWN_FROM = (
     select(case((~_READ.lacks_product, _READ.since)))
@@ -31,11 +30,11 @@ _KNOWN_FROM = (
     .correlate(AdAccount)
     .scalar_subquery()
 )
-"""The first day of which all figures of an account were read; null if there is none."""
+"""The first day with all figures of an account read; null if there is none."""
 
 
 class Since(NamedTuple):
-    """Which days to read of an account: spending is added up from `period` on, and each day returned from `history`."""
+    """The days to read of an account: spending is totalled from `period` on, and returned by day from `history` on."""
 
     account_id: int
     today: date
@@ -44,24 +43,26 @@ class Since(NamedTuple):
 
 
 def account_ids(session: Session, platform: str, teams: Sequence[str]) -> Sequence[int]:
-    """Return the ids of a platform's accounts, closed ones too; in random order, so that none is always the last."""
+    """Return the ids of a platform's accounts, closed ones included, in random order."""
     statement = select(AdAccount.id).join(Team, Team.id == AdAccount.team_id).where(AdAccount.platform == platform)
-    return session.scalars(
-        (statement.where(Team.name.in_(teams)) if teams else statement).order_by(func.random())
-    ).all()
+    return _shuffled(session, statement, teams)
 
 
-def team_ids(session: Session, names: Sequence[str]) -> Sequence[int]:
+def team_ids(session: Session, teams: Sequence[str]) -> Sequence[int]:
     """Return the ids of the teams with a budget or an open alert on one, in random order."""
     is_open = exists().where(Alert.team_id == Team.id, Alert.account_id.is_(None), Alert.closed_at.is_(None))
     statement = select(Team.id).where(or_(exists().where(TeamBudget.team_id == Team.id), is_open))
-    return session.scalars(
-        (statement.where(Team.name.in_(names)) if names else statement).order_by(func.random())
-    ).all()
+    return _shuffled(session, statement, teams)
+
+
+def _shuffled(session: Session, statement: Select[tuple[int]], teams: Sequence[str]) -> Sequence[int]:
+    # The order is random so that a deadline does not always cut off the same ones.
+    wanted = statement.where(Team.name.in_(teams)) if teams else statement
+    return session.scalars(wanted.order_by(func.random())).all()
 
 
 def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, date | None]]]:
-    """Return accounts by their ids, each with its team's name and the first day of which all its figures were read."""
+    """Return these accounts, each with its team's name and the first day with all its figures read."""
     return session.execute(
         select(AdAccount, Team.name, _KNOWN_FROM)
         .join(Team, Team.id == AdAccount.team_id)
@@ -70,10 +71,10 @@ def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[Ad
     ).all()
 
 
-# A shared budget is one row, however many campaigns draw on it. If they disagree for a moment, the last change counts.
-# A lifetime budget is over after its last day, or when its campaign is removed; other budgets last until their period
-# ends. The figures of each budget are read by their own lower bound, so that an index can keep to it. Of campaigns that
-# the platform does not report on, a missing day is unknown: a budget of only such campaigns has no figures at all.
+# A shared budget is one row, however many campaigns use it. If they disagree for a moment, the latest change wins.
+# A lifetime budget is over after its last day, or when its campaign is removed. Other budgets last until their period
+# ends. Each budget's figures have their own lower bound, which an index can use. If the platform does not report on a
+# campaign, its missing days are unknown, so a budget with only such campaigns has no figures at all.
 _SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:todays AS date[]), CAST(:periods AS date[]),
@@ -120,15 +121,15 @@ _SPEND = text("""
 
 
 def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
-    """Return the platforms' budgets of these accounts with spending that is known or cannot be, each with its days."""
+    """Return the platforms' budgets of these accounts with their days, if spending is known or can never be known."""
     names = ("ids", "todays", "periods", "histories")
     return session.execute(_SPEND, {name: [one[at] for one in asked] for at, name in enumerate(names)}).all()
 
 
 def read_team_spend(session: Session, account_ids: Sequence[int], currency: str, since: date) -> dict[date, Decimal]:
-    """Return what some accounts spent in a currency on each day since a day; days without figures are left out.
+    """Return the spending of some accounts in a currency by day, from a day on. Days without figures are left out.
 
-    Spend that no campaign has counts too.
+    Unattributed spend counts too.
     """
     days: dict[date, Decimal] = {}
     row, total = CampaignDailyMetric, AccountDailyTotal
@@ -144,14 +145,14 @@ def read_team_spend(session: Session, account_ids: Sequence[int], currency: str,
 
 
 def count_mixed(session: Session, account_ids: Sequence[int], currency: str, since: date) -> int:
-    """Count the accounts that have figures in another currency on a day since `since`."""
+    """Count the accounts with figures in another currency on or after `since`."""
     row = CampaignDailyMetric
     is_one = (row.account_id.in_(account_ids), row.day >= since, row.currency != currency)
     return session.scalar(select(func.count(row.account_id.distinct())).where(*is_one)) or 0
 
 
 def count_unreported(session: Session, account_ids: Sequence[int]) -> int:
-    """Count the active campaigns of some accounts that their platform does not report on."""
+    """Count the active campaigns that their platform does not report on."""
     is_one = (Campaign.account_id.in_(account_ids), Campaign.status == "active", Campaign.is_reported.is_(False))
     return session.scalar(select(func.count()).select_from(Campaign).where(*is_one)) or 0
 
@@ -159,7 +160,7 @@ def count_unreported(session: Session, account_ids: Sequence[int]) -> int:
 def list_team_budgets(
     session: Session, team_ids: Sequence[int] | None = None
 ) -> Sequence[Row[tuple[TeamBudget, str, str]]]:
-    """Return the budgets of these teams, or of all, each with its team's name and that of its account, if any."""
+    """Return the budgets of these teams, or of all teams, each with the names of its team and its account, if any."""
     statement = (
         select(TeamBudget, Team.name, AdAccount.name)
         .join(Team, Team.id == TeamBudget.team_id)
@@ -170,7 +171,7 @@ def list_team_budgets(
 
 
 def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount, date | None]]]:
-    """Return the accounts that each of these budgets is about, of any currency and status, as `read_accounts` does."""
+    """Return the accounts of each of these budgets in any currency and status, with the day as in `read_accounts`."""
     return session.execute(
         select(TeamBudget.id, AdAccount, _KNOWN_FROM)
         .join(AdAccount, _IS_ABOUT)
@@ -180,7 +181,7 @@ def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[R
 
 
 def set_team_budget(session: Session, **budget: Any) -> TeamBudget:
-    """Write a team's monthly budget, in place of the one for the same accounts and currency."""
+    """Insert a team's monthly budget, or update the one for the same accounts and currency."""
     statement = insert(TeamBudget).values(budget)
     new = {"amount": statement.excluded.amount, "updated_at": func.now()}
     same = ["team_id", "platform", "account_id", "currency"]
@@ -191,13 +192,13 @@ def set_team_budget(session: Session, **budget: Any) -> TeamBudget:
 
 
 def remove_team_budget(session: Session, budget_id: int) -> bool:
-    """Delete a team's budget; return whether there was one."""
+    """Delete a team's budget, and return whether there was one."""
     found = session.execute(delete(TeamBudget).where(TeamBudget.id == budget_id).returning(TeamBudget.id)).scalar()
     return found is not None
 
 
 def thresholds_reached(session: Session) -> Sequence[Row[Any]]:
-    """Return threshold, platform (None: of teams) and number of the budgets that have reached it, in order."""
+    """Return how many budgets have an open alert, by threshold and platform (None: set by a team), in order."""
     return session.execute(
         select(Alert.level, AdAccount.platform, func.count())
         .outerjoin(AdAccount, AdAccount.id == Alert.account_id)

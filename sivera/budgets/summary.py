@@ -1,4 +1,4 @@
-"""What a run of check-budgets found: for one platform or the teams' own budgets, in all, and as its page."""
+"""The result of check-budgets: for one platform or the teams' own budgets, for the whole run, and as a page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -14,20 +14,20 @@ from sivera.reasons import reason_for
 from sivera.values import Value
 
 TEAMS = "team-budgets"
-"""The part of a run that checks what teams set; the others are platforms."""
+"""The part of a run that checks the budgets set by teams. The other parts are platforms."""
 
 PART_COLOURS = {**{name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()}, TEAMS: pages.OKABE_ITO[4]}
 
 MOST_ROWS = 100
-"""How many budgets are shown: those that are spent furthest."""
+"""How many budgets are shown, those with the highest share spent."""
 
 
 class Checked(Value):
-    """What the check of one part found.
+    """The result of checking one part.
 
-    `budgets` counts those with any spending, `stale` the accounts with figures too old to judge by,
-    `opened` the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
-    `failures` has why an account or budget was not judged, `unreported` the budgets that nobody can judge.
+    `budgets` counts those with any spending, `stale` the accounts with figures too old to judge by, and `opened` the
+    alerts that opened or rose. `put_off` means that the deadline came first. `failures` has the reason why an account
+    or budget was not judged, and `unreported` the reason why a budget can never be judged.
     """
 
     accounts: int = 0
@@ -55,21 +55,21 @@ COUNTS = ("accounts", "budgets", "stale", "opened", "closed")
 
 
 def worst_first(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Return the readings that are worth showing, those that are spent furthest first."""
-    # A single day is shown only if the platform spent more than it may: otherwise its period says enough.
+    """Return the readings to show, those with the highest share spent first."""
+    # A single day is shown only if it exceeds the platform's limit; otherwise its period says enough.
     shown = (one for one in readings if one.period.span is not Span.DAY or one.percent >= 100)
     return tuple(sorted(shown, key=lambda one: (-one.spent / one.limit, one.subject))[:MOST_ROWS])
 
 
 class CheckSummary(Value):
-    """What a run found by its parts, and why parts of it failed."""
+    """The result of a run by its parts, and the reasons of the parts that failed."""
 
     parts: dict[str, Checked]
     failed: dict[str, str]
 
     @classmethod
     def of(cls, results: Mapping[str, object]) -> Self:
-        """Return the summary of what the check of each part returned or raised."""
+        """Summarize what the check of each part returned or raised."""
         parts = {part: result for part, result in results.items() if isinstance(result, Checked)}
         failed = {
             part: f"{part} was not checked: {reason_for(result).rstrip('.')}"
@@ -90,12 +90,12 @@ class CheckSummary(Value):
 
     @property
     def success(self) -> bool:
-        """Whether every budget with fresh figures was judged. A spent budget is no failure, nor are old figures."""
+        """Whether every budget with fresh figures was judged. Spent budgets and old figures are not failures."""
         return not self.failed and not self.total.failures
 
     @property
     def sentence(self) -> str:
-        """The run in one sentence."""
+        """The summary in one sentence."""
         total = self.total
         said = [f"{total.budgets} budgets of {total.accounts} accounts checked"]
         said += [f"{total.opened} alerts opened"] if total.opened else []
@@ -127,7 +127,7 @@ def budgets_page(job: str, summary: CheckSummary, charts: list[str]) -> str:
 
 
 def budget_row(reading: Reading) -> dict[str, object]:
-    """Return a budget as a row of a table of many columns."""
+    """Return a budget as a row of the artifact that lists them."""
     return {
         "budget": describe(reading),
         "kind": reading.budget,
@@ -140,7 +140,7 @@ def budget_row(reading: Reading) -> dict[str, object]:
 
 
 def budgets_charts(session: Session) -> list[str]:
-    """Draw how many budgets have an open alert, by the threshold that they have reached."""
+    """Draw how many budgets have an open alert, by threshold."""
     counts = {(f"{level} %", part or TEAMS): count for level, part, count in queries.thresholds_reached(session)}
     bars = list(dict.fromkeys(bar for bar, _ in counts))
     title = "Budgets by the highest threshold that they have reached"

@@ -1,7 +1,4 @@
-"""How budgets and amounts are written, and the alert of a budget.
-
-Amounts have the decimals that reports use. Amounts in two currencies are never added.
-"""
+"""How budgets, amounts and the alerts on budgets are worded."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,16 +8,16 @@ from sivera.alerts.conditions import REMEDIES, Condition, Kind, short
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
-NOT_REPORTED = "its platform reports no figures of it: look up its spending at the platform"
+NOT_REPORTED = "its platform reports no figures for it: look up its spending on the platform"
 MIXED = (
-    "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
-    "the platform until a period has one currency again"
+    "its figures are not all in the currency of the budget ({currency}), and currencies are never added: look up its "
+    "spending on the platform until a period has one currency again"
 )
-FOREIGN = "all of its accounts are in other currencies than it ({currency}): set one in theirs, and remove this one"
+FOREIGN = "none of its accounts is in its currency ({currency}): set a budget in theirs, and remove this one"
 
 
 def decimals_of(currency: str) -> int:
-    """Return how many decimals a currency is written with (CLDR, by Babel)."""
+    """Return how many decimals a currency is written with, which is the number that reports use (CLDR, by Babel)."""
     from babel.numbers import get_currency_precision  # noqa: PLC0415 - most runs write no amounts
 
     return int(get_currency_precision(currency))
@@ -33,14 +30,14 @@ def format_money(amount: Decimal, currency: str) -> str:
 
 
 def describe(reading: Reading, name: Callable[[str], str] = str) -> str:
-    """Name a budget with its team, account and period, each name as `name` writes it."""
+    """Name a budget with its team, account and period. `name` can shorten each name."""
     account = name(reading.account)
     account = f"{reading.platform.value} {account}" if reading.platform else account
     return f"{name(reading.team)}: {account}, {name(reading.name)} ({reading.period.span.value})"
 
 
 def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> Condition:
-    """Return the condition that a budget has reached a threshold."""
+    """Return the condition of a budget that has reached a threshold."""
     period, projection = reading.period, reading.projection
     return Condition(
         kind=Kind.BUDGET,
@@ -69,7 +66,7 @@ def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> 
 
 
 def spent_message(reading: Reading) -> str:
-    """Say how much of a budget is spent, and how much is expected by the end of its period."""
+    """Say how much of a budget is spent, and how much to expect by the end of its period."""
     said = [f"{spent_text(reading)} of {limit_text(reading)} ({reading.percent} %) in {period_text(reading.period)}."]
     if reading.projection:
         said.append(f"Projected by its end: {projection_text(reading)}.")
@@ -82,17 +79,17 @@ def spent_message(reading: Reading) -> str:
 
 
 def spent_text(reading: Reading) -> str:
-    """Return what is spent, as far as it is known."""
+    """Return the known spending."""
     return f"{'at least ' if reading.at_least else ''}{format_money(reading.spent, reading.currency)}"
 
 
 def limit_text(reading: Reading) -> str:
-    """Return what may be spent."""
+    """Return the budget for the period."""
     return format_money(reading.limit, reading.currency)
 
 
 def projection_text(reading: Reading) -> str:
-    """Return the projected amount with its interval, or a dash."""
+    """Return the projection with its interval, or a dash."""
     found = reading.projection
     if found is None:
         return "-"
@@ -104,5 +101,5 @@ def period_text(period: Period) -> str:
     """Return the days of a period."""
     if period.since == period.until and period.since:
         return f"{period.since}"
-    since, until = period.since or "its beginning", period.until or "its end, which is open"
+    since, until = period.since or "an unknown start", period.until or "an open end"
     return f"{since} to {until}"

@@ -78,7 +78,7 @@ def discover(grant: GrantTokenSource) -> Discovery:
         found = [(one, what) for one in carried for what in changes_between(before.get(one.external_id), facts_of(one))]
         if not listing.left_out:  # an account that seems absent may be one that was left out
             listed = {account.external_id for account in listing.accounts}
-            unlisted = account_queries.mark_unlisted(session, grant.id, listed)
+            unlisted = account_queries.mark_unlisted(session, grant.id, listed, listing.refused_regions)
             found += [(one, "no longer listed by its grant") for one in unlisted]
         platform = grant.client.platform
         return Discovery(

@@ -1,4 +1,4 @@
-"""What became of each scheduled time and of each run by hand: pure functions over schedules and runs."""
+"""The outcome of each scheduled time and each manual run: pure functions of schedules and runs."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -8,25 +8,26 @@ from uuid import UUID
 from sivera.values import Value
 
 LATE_AFTER = timedelta(minutes=15)
-"""A run that begins later than this is late; a time that has no run by then was missed."""
+"""A run that starts later than this is late. A time without a run by then was missed."""
 
 START = timedelta(minutes=5)
-"""A run holds its deployment's slot for at most this long before it begins."""
+"""The longest that a run holds its deployment's slot before it starts."""
 
 ANOTHER_INSTANCE = "Another instance is already running"
-SEE = ". See docs/operations.md#"
-"""How the message of a run that failed ends, before the name of its job."""
 LONG_PAST = "Its time is long past; the next one runs on time"
 NEVER_MADE = "No run was made for it: nothing was up"
 
+SEE = ". See docs/operations.md#"
+"""The message of a failed run ends with this and the name of its job."""
+
 MESSAGE_LENGTH = 1_000
-"""Characters that are kept of a state's message."""
+"""Longer state messages are cut to this many characters."""
 
 
 class Outcome(StrEnum):
-    """What became of a scheduled time, or of a run by hand.
+    """The outcome of a scheduled time or a manual run.
 
-    A run is `LATE` if it has not begun in time, and also if it began late and then ended well.
+    A run is `LATE` if it has not started in time, or started late and then succeeded.
     """
 
     WAITING = "waiting"
@@ -48,7 +49,7 @@ class Schedule(Value):
 
 
 class Run(Value):
-    """A flow run as Prefect has it. `state` is the type of its state; `schedule` is null for a run by hand."""
+    """A flow run of Prefect. `state` is the type of its state. `schedule` is null for a manual run."""
 
     id: UUID
     job: str
@@ -65,14 +66,14 @@ class Run(Value):
     @property
     def was_skipped(self) -> bool:
         """Whether it was cancelled before it did any work."""
-        never_began = self.started_at is None or self.message in (ANOTHER_INSTANCE, LONG_PAST)
-        return self.state == "CANCELLED" and never_began
+        did_nothing = self.started_at is None or self.message in (ANOTHER_INSTANCE, LONG_PAST)
+        return self.state == "CANCELLED" and did_nothing
 
 
 class Occurrence(Value):
-    """What became of one scheduled time, or of one run by hand (then `schedule` is null).
+    """A scheduled time, or a manual run (then `schedule` is null), with its outcome.
 
-    `skipped_by` is the run that was in the way, if known. `message` is that of the run's last state.
+    `skipped_by` is the run that blocked it, if known. `message` is that of the run's last state.
     """
 
     deployment: str
@@ -92,13 +93,13 @@ class Occurrence(Value):
         return self.outcome is Outcome.RAN or (self.outcome is Outcome.LATE and self.ended_at is not None)
 
     @property
-    def has_begun(self) -> bool:
-        """Whether its run began to work."""
+    def has_started(self) -> bool:
+        """Whether its run started its work."""
         return self.ended_well or (self.started_at is not None and self.outcome is not Outcome.SKIPPED)
 
 
 def history(schedules: Iterable[Schedule], runs: Sequence[Run], now: datetime) -> list[Occurrence]:
-    """Return what became of each run, and of each scheduled time that has no run; the newest first."""
+    """Return the outcome of each run and of each scheduled time without a run, newest first."""
     found = [_of_run(run, runs, now) for run in runs]
     with_run = {(run.deployment, run.scheduled_at) for run in runs}
     for schedule in schedules:
@@ -116,17 +117,18 @@ def history(schedules: Iterable[Schedule], runs: Sequence[Run], now: datetime) -
                     )
                 )
     found.sort(key=lambda one: one.deployment)
-    return sorted(found, key=lambda one: one.scheduled_at, reverse=True)
+    found.sort(key=lambda one: one.scheduled_at, reverse=True)
+    return found
 
 
 def _of_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
-    outcome = outcome_of(run, now)
+    outcome = _outcome_of(run, now)
     is_over = run.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
     message = (run.message or "")[:MESSAGE_LENGTH]
     if run.state == "SCHEDULED" and run.started_at is None:
-        message = ""  # Prefect's words about waiting add nothing to the outcome.
+        message = ""  # Prefect's message about waiting adds nothing to the outcome.
     elif outcome is Outcome.FAILED and run.state_name != "Failed":
-        # The message alone does not say that a run crashed, timed out or was cancelled.
+        # The message alone does not say whether a run crashed, timed out or was cancelled.
         message = f"{run.state_name}: {message}" if message else run.state_name
     return Occurrence(
         deployment=run.deployment,
@@ -135,23 +137,22 @@ def _of_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
         schedule=run.schedule,
         outcome=outcome,
         run_id=run.id,
-        skipped_by=blocker(run, runs) if outcome is Outcome.SKIPPED else None,
+        skipped_by=_blocker(run, runs) if outcome is Outcome.SKIPPED else None,
         started_at=run.started_at,
         ended_at=(run.ended_at or run.changed_at) if is_over else None,
         message=message or None,
     )
 
 
-def outcome_of(run: Run, now: datetime) -> Outcome:
-    """Return what has become of a run by now."""
+def _outcome_of(run: Run, now: datetime) -> Outcome:
     match run.state:
         case "COMPLETED":
-            began = run.started_at or run.changed_at
-            return Outcome.LATE if began - run.scheduled_at > LATE_AFTER else Outcome.RAN
+            started = run.started_at or run.changed_at
+            return Outcome.LATE if started - run.scheduled_at > LATE_AFTER else Outcome.RAN
         case "FAILED" | "CRASHED":
             return Outcome.FAILED
         case "CANCELLED":
-            # A person who cancels a run that they started by hand needs no alarm.
+            # A person who cancels a manual run does not need an alert.
             return Outcome.SKIPPED if run.was_skipped or run.schedule is None else Outcome.FAILED
         case "SCHEDULED" if run.started_at is None:
             return Outcome.LATE if now - run.scheduled_at > LATE_AFTER else Outcome.WAITING
@@ -159,15 +160,15 @@ def outcome_of(run: Run, now: datetime) -> Outcome:
             return Outcome.RUNNING
 
 
-def blocker(run: Run, runs: Iterable[Run]) -> UUID | None:
-    """Return the run that was under way when this one was skipped, or None if it is not known."""
+def _blocker(run: Run, runs: Iterable[Run]) -> UUID | None:
+    """Return the id of the run that was in progress when this one was skipped; None if it is unknown."""
     if not run.was_skipped or run.message == LONG_PAST:
         return None
     at, found = run.changed_at, []
     for other in runs:
-        # A deployment's limit sees the deployment's own runs; a job's lock sees all runs of the job.
+        # A deployment's limit counts the deployment's own runs. A job's lock covers all runs of the job.
         is_rival = other.job == run.job if run.message == ANOTHER_INSTANCE else other.deployment == run.deployment
-        began = other.changed_at if other.state == "PENDING" else other.started_at
-        if is_rival and not other.was_skipped and began and began <= at + START and (other.ended_at or at) >= at:
-            found.append((began, other.id))
+        started = other.changed_at if other.state == "PENDING" else other.started_at
+        if is_rival and not other.was_skipped and started and started <= at + START and (other.ended_at or at) >= at:
+            found.append((started, other.id))
     return min(found)[1] if found else None

@@ -1,1 +1,1 @@
-"""Metrics: names and units, the rules of counting, storage, and the forms in which the figures are shown."""
+"""Metrics: their definitions, how runs are counted, storage, and presentation."""

@@ -1,4 +1,4 @@
-"""The work of collect-metrics: measure, store the samples, and delete old ones."""
+"""The steps of collect-metrics: measure, store the samples, and delete old ones."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -15,14 +15,14 @@ from sivera.values import PlatformName, Value
 
 
 class Turn(Value):
-    """One collection: its time by the database's clock, and the window of runs that it counts."""
+    """The time of a collection by the database's clock, and the window of runs that it counts."""
 
     at: datetime
     window: Window
 
 
 class CollectionSummary(Value):
-    """What a run did. `runs` is how many runs of jobs it counted, `deleted` how many old samples it deleted."""
+    """The result of a run. `runs` counts the job runs in it, `deleted` the old samples that were removed."""
 
     collection: Collection
     runs: int
@@ -47,7 +47,7 @@ class CollectionSummary(Value):
 
 
 def begin(engine: Engine, settle: timedelta) -> Turn:
-    """Read the time, and where the last collection ended."""
+    """Read the time, and how far the last collection counted."""
     with Session(engine) as session:
         at = read_clock(session)
         return Turn(at=at, window=window(queries.read_latest(session, before=at), at, settle))
@@ -60,7 +60,7 @@ def collect(
     daily_calls: Mapping[PlatformName, int],
     backup_at: datetime | None = None,
 ) -> Collection:
-    """Measure, and store the samples. The same turn a second time replaces the first."""
+    """Measure, and store the samples. A repeated turn replaces its own samples."""
     with Session(engine) as session, session.begin():
         samples = [
             of.COLLECTED_AT.sample(turn.at.timestamp()),
@@ -76,6 +76,6 @@ def collect(
 
 
 def forget(engine: Engine, before: datetime) -> int:
-    """Delete the samples before a time; return how many. Only this job writes to their table."""
+    """Delete the samples before a time; return how many."""
     with Session(engine) as session, session.begin():
         return queries.delete_old(session, before)

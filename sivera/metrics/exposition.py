@@ -1,4 +1,4 @@
-"""A collection in Prometheus' text format."""
+"""Prometheus' text format."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class _Families(Collector):
     now: datetime
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Yield each metric with its samples, as the library asks for them."""
+        """Yield each metric with its samples."""
         found = self.collection
         age = (self.now - found.at).total_seconds() if found else math.inf
         yield GaugeMetricFamily(COLLECTION_AGE.name, COLLECTION_AGE.help, value=age)
@@ -34,5 +34,5 @@ class _Families(Collector):
 
 
 def to_text(collection: Collection | None, now: datetime) -> bytes:
-    """Return a collection and its age. If there is none, return only the age, which is infinite."""
+    """Return a collection and its age; without a collection only the age, which is infinite."""
     return generate_latest(_Families(collection, now))

@@ -1,4 +1,4 @@
-"""The page of a run of collect-metrics: the figures that `sivera status` prints, and charts of how they changed."""
+"""The page of a collect-metrics run: the figures that `sivera status` prints, and charts of how they changed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Series = Sequence[tuple[datetime, Sample]]
 
 
 def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str:
-    """Return the page of a run, as Markdown."""
+    """Return the page as Markdown."""
     shown = [
         f"### {table.title}\n\n{pages.table(table.columns, table.rows)}"
         for table in tables(summary.collection)
@@ -30,13 +30,13 @@ def metrics_charts(collection: Collection, back: timedelta, session: Session) ->
     """Draw the age of the data, when grants end, and how long runs took."""
     since = collection.at - back
     charts = {
-        "Age of the data that nine of ten accounts stay below, in minutes": ages(read_series(session, SYNC_AGE, since)),
+        "Age of the data of nine out of ten accounts, at most, in minutes": ages(read_series(session, SYNC_AGE, since)),
         "How long runs took, in seconds": durations(read_series(session, RUN_DURATION, since)),
     }
     grants: Counter[tuple[str, str]] = Counter()
     for (platform, _, bucket), count in collection.values(GRANTS_BY_EXPIRY).items():
         grants[bucket, platform] += round(count)
-    title = "Working grants by when the access token ends"
+    title = "Active grants by when the access token expires"
     return [
         *(pages.picture(title, chart) for title, chart in charts.items()),
         pages.bars(title, grants, bar=EXPIRY_BUCKETS, part=pages.PLATFORM_COLOURS, count="grants"),
@@ -44,7 +44,7 @@ def metrics_charts(collection: Collection, back: timedelta, session: Session) ->
 
 
 def ages(series: Series) -> dict[str, Any]:
-    """Return a chart of the age that nine of ten accounts of each platform stay below."""
+    """Return a chart of each platform's 90th percentile of the data's age."""
     rows = [
         {"at": at.isoformat(), "platform": sample.labels["platform"], "minutes": sample.value / 60}
         for at, sample in series
@@ -59,7 +59,7 @@ def ages(series: Series) -> dict[str, Any]:
 
 
 def durations(series: Series) -> dict[str, Any]:
-    """Return a chart with a point for each run of each job; its shape is the outcome."""
+    """Return a chart with a point for each run; the colour is the job and the shape the outcome."""
     rows = [{"at": at.isoformat(), **sample.labels, "seconds": sample.value} for at, sample in series]
     chart = _over_time(rows, {"type": "point", "filled": True}, "seconds", "job")
     legend = {"orient": "bottom"}
@@ -69,7 +69,7 @@ def durations(series: Series) -> dict[str, Any]:
 
 def _over_time(rows: list[dict[str, object]], mark: dict[str, object], amount: str, part: str) -> dict[str, Any]:
     axis = {"format": "%a %H:%M", "tickCount": 8, "labelOverlap": "greedy"}
-    # Beside the chart, the legend would be wider than the UI's column.
+    # A legend beside the chart would not fit the UI's column.
     legend = {"orient": "top", "columns": 3}
     return {
         "data": {"values": rows},

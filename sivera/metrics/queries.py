@@ -1,6 +1,6 @@
-"""SQL of the metrics: the current state, the samples and the calls to platforms. Times are the database's own.
+"""SQL of the metrics: the current state, the samples and the calls to platforms. All times are the database's.
 
-To add a gauge, add a line to `QUESTIONS`: the column `value` is its value, every other column a label of that name.
+To add a gauge, add a query to `QUESTIONS`. Its column `value` is the value, and every other column a label.
 """
 
 import json
@@ -74,14 +74,14 @@ QUESTIONS: Mapping[str, str] = {
     of.TABLE_BYTES.name: f'SELECT relname AS "table", pg_total_relation_size(oid) AS value FROM {_TABLES}',  # noqa: S608
     of.DATABASE_BYTES.name: "SELECT pg_database_size(current_database()) AS value",
 }
-"""The query of each gauge. If it has no row, or a null value, there is no sample."""
+"""The query of each gauge. A null value gives no sample."""
 
-# Columns, not objects: labels are part of the primary key, and SQLAlchemy cannot use a dictionary as an identity.
+# Columns, not objects: the labels are part of the primary key, and SQLAlchemy cannot hash a dictionary.
 _SAMPLES = select(MetricSample.at, MetricSample.name, MetricSample.labels, MetricSample.value)
 
 
 def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
-    """Yield the current state: one sample for each row of each question."""
+    """Yield the current state: a sample for each row of each query."""
     parameters = {"daily_calls": json.dumps(daily_calls)}
     for name, question in QUESTIONS.items():
         for row in session.execute(text(question), parameters).mappings():
@@ -91,9 +91,7 @@ def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterat
 
 
 def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
-    """Write the samples of one time; existing ones get the new value."""
-    if not samples:
-        return
+    """Insert or update the samples of one time."""
     statement = insert(MetricSample).values([{"at": at, **sample.model_dump()} for sample in samples])
     session.execute(
         statement.on_conflict_do_update(
@@ -103,7 +101,7 @@ def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
 
 
 def read_latest(session: Session, before: datetime | None = None) -> Collection | None:
-    """Return the last collection, or the last one before a time; None if there is none."""
+    """Return the last collection, or the last one before a time."""
     newest = select(func.max(MetricSample.at)).where(MetricSample.name == of.COLLECTED_AT.name)
     at = session.scalar(newest if before is None else newest.where(MetricSample.at < before))
     if at is None:
@@ -114,7 +112,7 @@ def read_latest(session: Session, before: datetime | None = None) -> Collection 
 
 
 def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple[datetime, Sample]]:
-    """Return the samples of a metric since a time, the oldest first."""
+    """Return a metric's samples since a time, oldest first."""
     of_metric = _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since)
     found = session.execute(of_metric.order_by(MetricSample.at, MetricSample.labels))
     return [(at, Sample(name=name, labels=labels, value=value)) for at, name, labels, value in found]
@@ -128,7 +126,7 @@ def delete_old(session: Session, before: datetime) -> int:
 
 
 def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls]) -> None:
-    """Add calls to those of a run; a retried run adds more."""
+    """Add to the calls of a run, which may have been retried."""
     rows = [
         {"run_id": run_id, "platform": platform.value, **each.model_dump()}
         for platform, each in calls.items()

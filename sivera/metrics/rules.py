@@ -1,4 +1,4 @@
-"""The rules of counting runs, as pure functions, and the quotas of platforms that are known."""
+"""How job runs are counted, as pure functions, and the known quotas of platforms."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ COUNTERS = (of.JOB_RUNS, of.JOB_RUN_SECONDS, of.JOB_QUEUE_SECONDS)
 LAST_RUN = (of.LAST_RUN_TIMESTAMP, of.LAST_RUN_DURATION, of.LAST_RUN_QUEUE_DELAY, of.LAST_RUN_SUCCESS)
 
 DAILY_CALLS: dict[PlatformName, int] = {
-    # Operations a day of a Cloud project with Basic access; Explorer access has 2,880, Standard has more.
+    # Operations a day with Basic access. Explorer access has 2,880, Standard access more.
     PlatformName.GOOGLE: 15_000,
-    # Meta's answers say how much is used. Amazon publishes no number. TikTok limits calls a second.
+    # Meta's replies say how much is used. Amazon publishes no number. TikTok limits calls per second.
 }
 
 
 class JobRun(Value):
-    """A run of a job that has ended. If it never began, its duration and its queue delay are 0."""
+    """A finished run of a job. If it never started, its duration and its queue delay are 0."""
 
     job: str
     outcome: str
@@ -33,7 +33,7 @@ class JobRun(Value):
 
 
 class JobStatus(Value):
-    """A job: its last run that was not cancelled, and when the next one is due."""
+    """A job, its last run that was not cancelled, and when the next one is due."""
 
     name: str
     last: JobRun | None
@@ -41,27 +41,27 @@ class JobStatus(Value):
 
 
 class JobRuns(Value):
-    """The jobs that are deployed, and their runs that ended within a window."""
+    """The deployed jobs, and the runs that ended within a window."""
 
     jobs: tuple[str, ...]
     runs: tuple[JobRun, ...]
 
 
 class Window(Value):
-    """From `since` until (excluded) `until`."""
+    """A time span that includes `since` and excludes `until`."""
 
     since: datetime
     until: datetime
 
     def has(self, when: datetime) -> bool:
-        """Whether a moment lies in it."""
+        """Whether it includes a time."""
         return self.since <= when < self.until
 
 
 def window(previous: Collection | None, at: datetime, settle: timedelta) -> Window:
-    """Return the window of runs that a collection counts: it begins where the previous one ended.
+    """Return the window of runs that a collection counts, which starts where the previous one ended.
 
-    It ends `settle` before the collection, because a worker reports a run's end a moment after it.
+    It ends `settle` before the collection, because workers report the end of a run with a delay.
     """
     until = at - settle
     counted = previous.values(of.RUNS_UNTIL).get(()) if previous else None
@@ -70,9 +70,9 @@ def window(previous: Collection | None, at: datetime, settle: timedelta) -> Wind
 
 
 def run_samples(previous: Collection | None, found: JobRuns) -> Iterator[Sample]:
-    """Yield counters that go on from the previous collection, and how the last run of each job went.
+    """Yield the counters, which continue from the previous collection, and the result of each job's last run.
 
-    A job that is no longer deployed keeps its counters and loses its last run, so that its age alarms nobody.
+    A job that is no longer deployed keeps its counters. Its last run is dropped, because the age of that would alarm.
     """
     values: dict[tuple[Metric, tuple[str, ...]], float] = defaultdict(float)
     for metric in (*COUNTERS, *LAST_RUN):
@@ -96,7 +96,7 @@ def run_samples(previous: Collection | None, found: JobRuns) -> Iterator[Sample]
 
 
 def samples_of(run: JobRun) -> list[Sample]:
-    """Return the samples of a single run; they are stored with the time at which it ended."""
+    """Return the samples of a single run."""
     labels = (run.job, run.outcome)
     return [
         of.RUN_DURATION.sample(run.duration_seconds, *labels),

@@ -1,4 +1,4 @@
-"""The figures of a collection as tables: `sivera status` prints them, and collect-metrics shows them."""
+"""The figures of a collection as tables, for `sivera status` and the page of collect-metrics."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -17,7 +17,7 @@ Row = Sequence[str | int]
 
 
 class Table(NamedTuple):
-    """A table; counts are numbers, everything else is text."""
+    """A table. Counts are numbers, and everything else is text."""
 
     title: str
     columns: Sequence[str]
@@ -34,16 +34,16 @@ def tables(figures: Collection) -> list[Table]:
         ),
         Table(
             "Age of the data, and calls",
-            ("platform", "age: half", "nine of ten", "all", "calls", "throttled", "quota left"),
+            ("platform", "median age", "90 %", "oldest", "calls", "throttled", "quota left"),
             list(_work(figures)),
         ),
-        Table("Working grants", ("token ends within", *of.EXPIRY_BUCKETS), list(_expiry(figures))),
+        Table("Active grants", ("token expires within", *of.EXPIRY_BUCKETS), list(_expiry(figures))),
         Table("Database", ("largest tables", "rows, about", "size"), list(_sizes(figures))),
     ]
 
 
 def words(name: str) -> str:
-    """Return the value of a label as words."""
+    """Return a label's value as words."""
     return name.replace("_", " ")
 
 

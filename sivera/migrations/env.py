@@ -1,4 +1,4 @@
-"""Runs our revisions over the connection that `sivera.migrating.migrate` passes in."""
+"""Runs our revisions over the connection that `sivera.migrating` passes in."""
 
 from alembic import context
 

@@ -1,7 +1,4 @@
-"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants.
-
-What each column means is in docs/data.md; the models say what only writers need to know.
-"""
+"""The tables. docs/data.md explains the columns; the models add what only writers need to know."""
 
 from sivera.models.accounts import AccountDailyTotal, AdAccount, Campaign, CampaignDailyMetric, ReportRequest, SyncPart
 from sivera.models.base import Base

@@ -1,4 +1,4 @@
-"""Ad accounts, and what is copied of them from the platforms."""
+"""Ad accounts, and what is copied from the platforms."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,10 +12,10 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class SyncPart(Base):
-    """The state of a part of an account's sync: its `campaigns`, `metrics` or `totals`; on Amazon, of an `ad_product`.
+    """The state of one part of an account's sync: `campaigns`, `metrics` or `totals`; on Amazon, per `ad_product`.
 
-    A fetch that began before `as_of` must not overwrite it, and the next incremental listing asks for changes since
-    then. `full_failures` counts failures of full syncs, which an hourly success does not hide.
+    A fetch that started before `as_of` must not overwrite the part. The next incremental listing asks for changes since
+    then.
     """
 
     __tablename__ = "sync_parts"
@@ -44,10 +44,10 @@ class SyncPart(Base):
 
 
 class AdAccount(Base):
-    """An ad account of a team, the grant that carries it, and how the sync of all its parts stands.
+    """An ad account of a team, the grant that reaches it, and the state of its sync as a whole.
 
     `reports_as_of` is the `figures_as_of` of the ad product with the oldest reports; null if the platform answers at
-    once. `held` counts the campaigns that wait to be confirmed as removed.
+    once. `held` counts the campaigns whose removal is not confirmed yet.
     """
 
     __tablename__ = "ad_accounts"
@@ -94,7 +94,7 @@ class AdAccount(Base):
 
 
 class Campaign(Base):
-    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours."""
+    """A campaign as its platform last described it."""
 
     __tablename__ = "campaigns"
 
@@ -118,11 +118,9 @@ class Campaign(Base):
 
 
 class CampaignDailyMetric(Base):
-    """What a campaign did on a day of its account's time zone.
+    """A campaign's figures for one day in its account's time zone.
 
-    A day without a row is zero if the account's figures were read for that day (`SyncPart`) and the platform reports on
-    the campaign; else it is unknown. No foreign key to `campaigns`: a platform reports spend of campaigns that it no
-    longer lists.
+    There is no foreign key to `campaigns`, because platforms report spend for campaigns that they no longer list.
     """
 
     __tablename__ = "campaign_daily_metrics"
@@ -143,10 +141,7 @@ class CampaignDailyMetric(Base):
 
 
 class AccountDailyTotal(Base):
-    """What an account spent on a day of its time zone, as its platform sums it.
-
-    `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on.
-    """
+    """An account's spend on one day in its time zone, as the platform adds it up."""
 
     __tablename__ = "account_daily_totals"
 
@@ -160,10 +155,10 @@ class AccountDailyTotal(Base):
 
 
 class ReportRequest(Base):
-    """A report that a platform prepares for an account, to be collected by a later run.
+    """A report that a platform is preparing for an account, to be collected by a later run.
 
-    It ends (`ended_at`) when it was `collected`, or when it was given up. Ended requests are kept for two days: they
-    say how often a window was asked for.
+    `ended_at` is when it was `collected` or given up. Ended requests are kept for two days, to limit how often a window
+    is requested.
     """
 
     __tablename__ = "report_requests"

@@ -1,4 +1,4 @@
-"""What all tables share."""
+"""The base class of the tables, and types that they share."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ PLATFORM_IS_KNOWN = f"platform IN ({', '.join(repr(name.value) for name in Platf
 
 
 class Base(DeclarativeBase):
-    """What all tables share: names of constraints that migrations can rely on, and `timestamptz` for every datetime."""
+    """Gives constraints names that migrations can rely on, and makes every datetime a `timestamptz`."""
 
     metadata = MetaData(
         naming_convention={

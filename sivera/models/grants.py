@@ -1,4 +1,4 @@
-"""Grants, the keys to their tokens, and the traces of renewals."""
+"""Grants, the keys of their tokens, and the log of their renewals."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -10,18 +10,16 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class PlatformCredential(Base):
-    """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts.
+    """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts them.
 
-    `generation` counts the writes of tokens: a writer names the generation that it read, and loses if another was
-    faster. Until `lease_until`, only `lease_owner` may call the platform to renew it.
+    `generation` counts writes of the tokens. A write names the generation that it read, and fails if another process
+    wrote in between. Until `lease_until`, only `lease_owner` may call the platform to renew the grant.
 
-    `failures` counts failures in a row that may pass; `next_attempt_at` is when the next attempt is allowed. `strikes`
-    counts the days (UTC; the last is `last_strike_on`) on which refresh-tokens could not renew it although its platform
-    worked.
+    `failures` counts consecutive transient failures. `strikes` counts the days (UTC; the last is `last_strike_on`) on
+    which refresh-tokens could not renew the grant although its platform worked.
 
-    `accounts_asked_at` is when its ad accounts were last asked for, `accounts_read_at` when they were last listed.
-    `data_access_ends_at` is when the platform stops giving it data although its token works; null if the platform does
-    not say.
+    `accounts_asked_at` is when its ad accounts were last requested, `accounts_read_at` when they were last listed. At
+    `data_access_ends_at` the platform stops returning data although the token works; null if the platform does not say.
     """
 
     __tablename__ = "platform_credentials"
@@ -61,8 +59,8 @@ class PlatformCredential(Base):
 class TokenRefreshLog(Base):
     """An attempt to renew a grant: written before the platform is called, and completed with the outcome.
 
-    If a row has no outcome and its `deadline` has passed, its process died: nobody knows whether the platform spent the
-    token of that `token_fingerprint`. The fingerprint reveals nothing about the token itself.
+    If a row has no outcome and its `deadline` has passed, its process died. It is then unknown whether the platform
+    used up the token with this `token_fingerprint`, which reveals nothing about the token itself.
     """
 
     __tablename__ = "token_refresh_logs"
@@ -92,9 +90,9 @@ class TokenRefreshLog(Base):
 
 
 class TokenKeyCheck(Base):
-    """A key that encrypted tokens. The sentinel shows whether a keyring has it; the key itself is not here.
+    """A key that tokens were encrypted with. The sentinel shows whether a keyring holds it; the key is not stored here.
 
-    The newest key that is not retired encrypts. Nothing in the database needs a retired one.
+    The newest key that is not retired encrypts. Nothing in the database needs a retired key.
     """
 
     __tablename__ = "token_keys"
@@ -106,7 +104,7 @@ class TokenKeyCheck(Base):
 
 
 class PlatformOutage(Base):
-    """A time in which a platform renewed nobody's grant. At most one is open for each platform."""
+    """A period in which a platform renewed no grants. At most one is open per platform."""
 
     __tablename__ = "platform_outages"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What the jobs keep about their own runs, the time series of collect-metrics, and the calls to platforms."""
+"""Records of job runs, the time series of collect-metrics, and counts of calls to platforms."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class SyncRun(Base):
-    """What one run of sync-campaigns did; `id` is the id of its flow run."""
+    """The summary of a sync-campaigns run; `id` is the id of its flow run."""
 
     __tablename__ = "sync_runs"
     __table_args__ = (Index(None, "started_at", "id"),)
@@ -25,11 +25,10 @@ class SyncRun(Base):
 
 
 class CleanupRun(Base):
-    """What one run of cleanup-expired-tokens did with one kind. Each batch adds to it in its own transaction.
+    """What a run of cleanup-expired-tokens did to one table, its `kind`. Each batch adds to it in its own transaction.
 
-    `run_id` is the id of the flow run, `kind` the name of the table. Rows older than `cutoff` were deleted. `remaining`
-    counts the rows that were still due at the end; it is null if they were not counted or the run died. `refused` says
-    why nothing was deleted.
+    Rows older than `cutoff` were deleted. `remaining` counts the rows that were still due at the end; it is null if
+    they were not counted or the run died. `refused` says why nothing was deleted.
     """
 
     __tablename__ = "cleanup_runs"
@@ -46,10 +45,7 @@ class CleanupRun(Base):
 
 
 class MetricSample(Base):
-    """The value of a metric at one time for one set of labels; see `sivera.metrics.definitions`.
-
-    The samples of a collection have its time. The samples of a single run have the time at which it ended.
-    """
+    """The value of a metric for one set of labels: when it was collected, or for a single run when that ended."""
 
     __tablename__ = "metric_samples"
     __table_args__ = (Index(None, "at"),)
@@ -61,11 +57,10 @@ class MetricSample(Base):
 
 
 class PlatformCall(Base):
-    """How often a run called a platform: `api` calls that a quota counts, `login` calls for tokens.
+    """How often a run called a platform: `api` counts calls against a quota, `login` calls for tokens.
 
-    `throttled` counts the answers that said 'slow down'. `used_percent` is the share of its quota that the platform
-    last reported as used. The cleanup adds the rows it deletes to one row a platform, with a run id of zeros, so that
-    the sums never go back.
+    `used_percent` is the share of its quota that the platform last reported as used. The cleanup adds the rows that it
+    deletes to one row per platform, with a run id of zeros, so the sums never decrease.
     """
 
     __tablename__ = "platform_calls"

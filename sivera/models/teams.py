@@ -1,4 +1,4 @@
-"""Teams, what they mean to spend, the reports that they get, and what people are notified of."""
+"""Teams, their budgets and reports, and alerts."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class Team(Base):
-    """A customer of Sivera. `timezone` (an IANA name) is where its day ends."""
+    """A customer of Sivera. Its days are those of `timezone`, an IANA name."""
 
     __tablename__ = "teams"
     __table_args__ = (CheckConstraint("language IN ('en', 'ko')", name="language_is_known"),)
@@ -26,7 +26,7 @@ class Team(Base):
 
 
 class TeamBudget(Base):
-    """What a team means to spend in a calendar month, on all its accounts of the currency, of a platform, or on one."""
+    """A monthly budget of a team: for all accounts in the currency, for those of one platform, or for one account."""
 
     __tablename__ = "team_budgets"
     __table_args__ = (
@@ -48,10 +48,9 @@ class TeamBudget(Base):
 
 
 class Report(Base):
-    """A team's report on a day of the team's time zone: a page and a table in the place for reports.
+    """A team's report on one day in its time zone; the storage for reports has its files.
 
-    `digest` (SHA-256, hexadecimal) covers the figures and what is missing, not the files. If it changes, the files are
-    written again. `missing` counts the accounts with incomplete figures.
+    `digest` (SHA-256, hexadecimal) covers the figures and what is missing. If it changes, the files are written again.
     """
 
     __tablename__ = "reports"
@@ -65,10 +64,10 @@ class Report(Base):
 
 
 class Alert(Base):
-    """Something that is wrong, or a budget that is spent, from when a check found it until it is over.
+    """A problem or a spent budget, from the check that found it until it is over.
 
-    At most one is open of each kind and subject. The receipts say when each channel took the last message that the
-    alert is open, and the one that it is over.
+    At most one alert is open per kind and subject. The receipts hold when each channel accepted the last message that
+    the alert is open, and the message that it is over.
     """
 
     __tablename__ = "alerts"

@@ -1,4 +1,4 @@
-"""Logins, which the web application writes and we only clean up, and the OAuth states that it or we begin."""
+"""Logins, which the web application writes and we only clean up, and OAuth states, which both write."""
 
 from datetime import datetime
 
@@ -22,13 +22,13 @@ class WebSession(Base):
 
 
 class OAuthState(Base):
-    """The `state` of a consent that was begun at a platform: it returns with the platform's answer, or expires.
+    """The `state` of a consent that was started at a platform: it returns with the platform's answer, or expires.
 
-    Ours have a team. `verifier` is ciphertext of PKCE's code verifier. `browser_hash` is of the cookie of the browser
-    that may bring the answer; null if it comes to this machine. `link_hash` is of the link that the consent was begun
-    with; a link leads to one grant. `used_at` is when the answer came.
+    Ours have a team. `verifier` is PKCE's code verifier, encrypted. `browser_hash` is the hash of a cookie in the
+    browser that may return the answer; null if the answer comes to this machine. `link_hash` is the hash of the link
+    that started the consent; a link can be used for one grant. `used_at` is when the answer came.
 
-    The index on `session_id` keeps deleting a session fast: the foreign key is checked for each.
+    Without the index on `session_id`, each deleted session would scan this table to check the foreign key.
     """
 
     __tablename__ = "oauth_states"

@@ -1,4 +1,4 @@
-"""The registry of platforms: the only map from a name to its client, which is imported when one is opened."""
+"""The registry of platforms: the only map from a name to its client. A client is imported when it is opened."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,7 +1,6 @@
 """Amazon Ads: a profile's Sponsored Products, Sponsored Brands and Sponsored Display.
 
-One vendor with three dialects: `amazon_json` reads them, this file makes the calls. Metrics come as reports, which one
-run requests and a later run collects.
+Each product has its own API. Metrics come as reports: one run requests them, a later run collects them.
 """
 
 import itertools
@@ -55,32 +54,32 @@ HOSTS = {
 }
 PROFILES_PATH = "/v2/profiles"
 PROFILES_QUERY = {"profileTypeFilter": "seller,vendor"}
-"""The third type, agency, is for the DSP and has no sponsored campaigns."""
+"""Without `agency`, which is for the DSP and has no sponsored campaigns."""
 REPORTS_PATH = "/reporting/reports"
 REPORT_MEDIA = "application/vnd.createasyncreportrequest.v3+json"
 
 PAGE_SIZE = 100
 DAYS_PER_REPORT = 31
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
-"""The states to list. Amazon deletes nothing: archived is the last state."""
+"""All states: Amazon deletes nothing, it only archives."""
 REPORT_ID = re.compile(r"[!-~]{1,500}")
-"""What can be stored and asked for again; no list of Amazon's says more."""
+"""Fit to be stored and sent again; Amazon does not document more."""
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
 OTHER_REPORT_SECONDS = 1800.0
-"""How long to wait while Amazon prepares another report, which it takes for the same."""
+"""The wait while Amazon prepares another report that it mistakes for ours."""
 PRODUCT = {product.name: product for product in PRODUCTS}
 
 
 @dataclass(frozen=True)
 class _Session:
-    """What a call is made for: a grant, a region, and an account or none."""
+    """The grant, region and account, if any, that a call is made for."""
 
     tokens: TokenSource
     region: str | None
     profile_id: str = ""
 
     def subject(self, endpoint: str) -> Subject:
-        """The subject of a call: Amazon limits each kind of call by region."""
+        """Amazon limits each kind of call by region."""
         return Subject(endpoint=f"{self.region} {endpoint}", account=self.profile_id)
 
 
@@ -94,20 +93,19 @@ class AmazonAds(PlatformClient):
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         super().__init__(app, http, breaker)
         self._api = Caller(PLATFORM, http, errors.error_of, breaker)
-        self._creation = Caller(PLATFORM, http, errors.creation_error_of, breaker)
-        self._polling = Caller(PLATFORM, http, errors.polling_error_of, breaker)
+        self._creation = Caller(PLATFORM, http, partial(errors.report_error_of, 425), breaker)
+        self._polling = Caller(PLATFORM, http, partial(errors.report_error_of, 404), breaker)
         login_error = partial(token_error_of, PLATFORM, errors.OAUTH_VERDICTS)
         self.login = AmazonLogin(app, Caller(PLATFORM, http, login_error, breaker, is_login=True))
-        self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the grant's profiles in all three regions; each host knows only its own.
 
-        A region that refuses the grant has none of its profiles. One that fails for another reason is left out by name.
-        A profile has no status: a closed one is no longer listed.
+        A region usually refuses a grant that has no profiles there. A region that fails in another way is left out by
+        name. Profiles have no status: Amazon stops listing a closed one.
         """
         found: list[Any] = []
-        refusals: list[PlatformError] = []
+        refusals: dict[str, PlatformError] = {}
         failures: dict[str, PlatformError] = {}
         for region in HOSTS:
             try:
@@ -116,20 +114,26 @@ class AmazonAds(PlatformClient):
             except ReconnectRequired:
                 raise
             except (TokenRejected, AccountInaccessible) as refusal:
-                refusals.append(refusal)
+                refusals[region] = refusal
             except PlatformError as failure:
                 failures[region] = failure
         if len(refusals) + len(failures) == len(HOSTS):
-            raise [*failures.values(), *refusals][0]
+            raise [*failures.values(), *refusals.values()][0]
         rows, odd = read_rows(PLATFORM, found, account_of, "row.profileId")
         accounts = {account.external_id: account for account in rows}
         missing = (unread(f"region {region}", failure) for region, failure in failures.items())
-        return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *missing))
+        return AccountListing(
+            accounts=tuple(accounts.values()), left_out=(*odd, *missing), refused_regions=tuple(refusals)
+        )
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List a product's campaigns, all of them whatever `changed` says; ProductNotEnabled if it is not."""
+        """List all campaigns of a product, because Amazon cannot filter by time of change.
+
+        Raises:
+            ProductNotEnabled: The account does not have the product.
+        """
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
         counts = [0]
@@ -139,17 +143,17 @@ class AmazonAds(PlatformClient):
         return campaigns_of(PLATFORM, rows, read, "campaignId", complete=len(rows) >= max(counts))
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
-        """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
-        # One day less than Amazon keeps: the account's date can be ahead of ours.
+        """Split the window into parts that fit one report, without the days that Amazon no longer keeps."""
+        # A day less than Amazon keeps, because the account's date can be ahead of ours.
         first = today - timedelta(days=PRODUCT[product].days_kept - 1)
         days = [day for day in window.days if day >= first]
         return [window_of(part) for part in batches(days, DAYS_PER_REPORT)]
 
     def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
-        """Request a report and return its id; if the same report is already under way, its id.
+        """Request a report and return its id, or the id of the same report if it is already being prepared.
 
         Raises:
-            Throttled: Also when Amazon takes the report for the same as another one that it is preparing.
+            Throttled: Also if Amazon mistakes the report for another one that it is preparing.
         """
         session, kind = _Session(tokens, account.region, account.external_id), PRODUCT[product]
         body = reports.body_of(kind, window)
@@ -168,7 +172,7 @@ class AmazonAds(PlatformClient):
             return named[1]
         raise Throttled(
             PLATFORM,
-            f"takes a report of {product} for the same as another one that it is preparing",
+            f"mistakes a report of {product} for another one that it is preparing",
             "425",
             OTHER_REPORT_SECONDS,
             ThrottleScope.ACCOUNT_ENDPOINT,
@@ -179,11 +183,11 @@ class AmazonAds(PlatformClient):
 
         Raises:
             ReportLost: The report failed, or Amazon does not know it.
-            Unavailable: Also when Amazon does not deliver a report that it calls ready.
+            Unavailable: Also if Amazon does not deliver a report that is ready.
         """
         product = PRODUCT.get(request.ad_product)
         if product is None:
-            raise ReportLost(PLATFORM, "has a report of an ad product that is no longer read")
+            raise ReportLost(PLATFORM, "prepared a report of an ad product that we no longer read")
         session = _Session(tokens, account.region, account.external_id)
         reply = self._poll(session, request.report_id)
         if reply.status == 404:
@@ -201,10 +205,8 @@ class AmazonAds(PlatformClient):
                 raise report.invalid("status")
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Renew the access token, which lives for an hour; the refresh token may change."""
+        """Exchange the refresh token for an access token of an hour; the refresh token may change."""
         return self.login.renew(tokens)
-
-    # -- calls --------------------------------------------------------------------------------------------------------
 
     def _call(
         self,
@@ -217,12 +219,12 @@ class AmazonAds(PlatformClient):
         body: object = None,
         endpoint: str = "",
     ) -> Reply:
-        """Make a call; `endpoint` names its kind, where the path does not."""
-        if session.region not in self._hosts:
+        """Make a call; `endpoint` names its kind if the path does not."""
+        if session.region not in HOSTS:
             raise InvalidRequest(
-                PLATFORM, "is called by region, and this account has none: discover the accounts of the grant again"
+                PLATFORM, "is called by region, and this account has none: discover the grant's accounts again"
             )
-        url = self._hosts[session.region] + path
+        url = self._app.host(HOSTS[session.region], session.region) + path
         content = None if body is None else orjson.dumps(body)
 
         def build(token: str) -> httpx.Request:
@@ -235,7 +237,7 @@ class AmazonAds(PlatformClient):
         return caller.call(session.tokens, build, session.subject(endpoint or path))
 
     def _pages_by_token(self, session: _Session, product: Product, counts: list[int]) -> Iterator[list[Any]]:
-        """Yield the rows of each page, and add how many Amazon counts in all to the `counts`."""
+        """Yield the rows of each page, and append Amazon's total count to `counts`."""
         headers = {"Accept": str(product.media), "Content-Type": str(product.media)}
         body: dict[str, object] = {"stateFilter": {"include": STATES}, "maxResults": PAGE_SIZE}
         body["includeExtendedDataFields"] = True
@@ -261,14 +263,14 @@ class AmazonAds(PlatformClient):
         return self._call(self._polling, session, "GET", path, endpoint="report status")
 
     def _download(self, session: _Session, url: str) -> bytes:
-        """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
+        """Download a report from its signed URL, without our headers: S3 refuses a second authorisation."""
         subject = session.subject("report download")
         self.breaker.check(PLATFORM, subject)
         try:
             status, headers, content = self._polling.send_raw(self._http.build_request("GET", url))
-        # Some hosts and paths are refused only when they are encoded, as late as in the connection.
+        # httpx notices some bad hosts and paths only when it connects.
         except (httpx.InvalidURL, UnicodeError):
-            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
+            raise InvalidReply(PLATFORM, "sent a report with an invalid url") from None
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):

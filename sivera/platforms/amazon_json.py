@@ -1,6 +1,6 @@
-"""Amazon's replies as our values: profiles, and campaigns in three encodings.
+"""Amazon's profiles, and its campaigns in three encodings, as our values.
 
-Names and limits are those of Amazon's guides and OpenAPI files of 2025.
+Source of names and limits: Amazon's guides and OpenAPI files of 2025.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,9 @@ BUDGET_KIND = {"DAILY": BudgetKind.DAILY, "LIFETIME": BudgetKind.LIFETIME}
 class Product:
     """An ad product: how its campaigns are listed, and the names in its report.
 
-    `media` is the vendor media type of a list that is paged by token; a list without one is paged by offset. `updated`
-    is the field with the time of a campaign's last change. Conversions are those within 14 days of a click (for Brands
-    and Display, or of a view). They count on the day of that click or view, so past days change for weeks. Reports
-    reach `days_kept` days back.
+    A list with a `media` type is paged by token, one without by offset. `updated` is the field with a campaign's last
+    change. Conversions are those within 14 days of a click (for Brands and Display, or of a view). They count on the
+    day of that click or view, so past days change for weeks. Reports reach `days_kept` days back.
     """
 
     name: str
@@ -74,7 +73,7 @@ PRODUCTS = (
 
 
 def account_of(found: Record) -> AdAccount:
-    """Return the account of a profile of a region."""
+    """Read a profile, and the region that listed it."""
     row = found.record("row")
     info = row.record("accountInfo")
     # Amazon's guide: the name is 'not currently populated for sellers'.
@@ -89,10 +88,10 @@ def account_of(found: Record) -> AdAccount:
 
 
 def campaign_of(product: Product, currency: str, row: Record) -> Campaign:
-    """Return a campaign from any of the three encodings."""
+    """Read a campaign in any of the three encodings."""
     native = row.text("state")
     status = STATUS.get(native.upper(), CampaignStatus.OTHER)
-    details = row.record("extendedData") if row.has("extendedData") else row  # Display has them beside the rest
+    details = row.record("extendedData") if row.has("extendedData") else row  # Display has no such object
     if status is CampaignStatus.ACTIVE and details.optional("servingStatus") == "ENDED":
         status = CampaignStatus.ENDED
     budget = row.record("budget") if isinstance(row.get("budget"), dict) else row
@@ -109,6 +108,6 @@ def campaign_of(product: Product, currency: str, row: Record) -> Campaign:
         start_date=row.day("startDate"),
         end_date=row.day("endDate"),
         updated_at=details.time(product.updated),
-        # Campaign reports leave out the Brands campaigns of the older kind, which have a single ad group.
+        # Reports leave out the older kind of Brands campaigns, which have a single ad group.
         is_reported=row.get("isMultiAdGroupsEnabled") is not False,
     )

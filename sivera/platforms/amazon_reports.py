@@ -1,4 +1,4 @@
-"""Amazon's campaign reports: what to request, and what a report holds."""
+"""Amazon's campaign reports: how to request and read them."""
 
 import zlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ MAX_REPORT_BYTES = 128 * 1024 * 1024
 
 
 def body_of(product: Product, window: DateWindow) -> dict[str, Any]:
-    """Return the request of a report of one row for each campaign and day."""
+    """Return the request for a report with a row for each campaign and day."""
     since, until = window.since.isoformat(), window.until.isoformat()
     return {
         "name": f"Sivera {product.report_type} {since} to {until}",
@@ -36,14 +36,14 @@ def body_of(product: Product, window: DateWindow) -> dict[str, Any]:
 
 
 def answers(report: Record, request: Mapping[str, Any]) -> bool:
-    """Whether a report, as Amazon describes it, holds or will hold the rows that a request asks for."""
+    """Whether a report that Amazon describes has, or will have, the rows that a request asks for."""
     if report.text("status") == "FAILED" or any(report.get(day) != request[day] for day in ("startDate", "endDate")):
         return False
     asked, told = request["configuration"], report.record("configuration")
     columns = told.get("columns")
     return (
         all(told.get(name) == asked[name] for name in ("adProduct", "reportTypeId", "timeUnit"))
-        # Documented in this answer too, but not seen in each.
+        # Documented for this answer too, but sometimes absent.
         and all(told.get(name) in (None, asked[name]) for name in ("groupBy", "format"))
         and not told.get("filters")
         and isinstance(columns, list)
@@ -52,7 +52,7 @@ def answers(report: Record, request: Mapping[str, Any]) -> bool:
 
 
 def reading_of(content: bytes, window: DateWindow, product: Product, currency: str) -> MetricsReading:
-    """Return what a gzipped report holds; a second row of a campaign and day is left out."""
+    """Read a gzipped report; a second row for a campaign and day is left out."""
     seen: set[tuple[str, date]] = set()
 
     def read(row: Record) -> DailyMetrics:
@@ -66,7 +66,7 @@ def reading_of(content: bytes, window: DateWindow, product: Product, currency: s
 
 
 def day_of(product: Product, window: DateWindow, currency: str, row: Record) -> DailyMetrics:
-    """Return a row of a report."""
+    """Read a row of a report."""
     return DailyMetrics(
         campaign_id=row.identifier("campaignId"),
         day=row.day_within(window, "date"),
@@ -80,9 +80,9 @@ def day_of(product: Product, window: DateWindow, currency: str, row: Record) -> 
 
 
 def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
-    """Return the list in a gzipped report; InvalidReply if it is broken, or larger than `limit` bytes."""
+    """Return the list in a gzipped report; raise InvalidReply if it is broken or over `limit` bytes."""
     unpacked = content
-    if not content.startswith(b"["):  # else it has been unpacked on its way, as its Content-Encoding may have asked
+    if not content.startswith(b"["):  # not yet unpacked because of its Content-Encoding
         unpacker = zlib.decompressobj(wbits=31)
         try:
             unpacked = unpacker.decompress(content, limit)

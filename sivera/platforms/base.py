@@ -1,6 +1,6 @@
 """The interface of a platform client.
 
-A client knows paths, fields, encodings and error codes. It does not know the database, the clock of a run, or Prefect.
+A client knows paths, fields, encodings and error codes, but not the database, a run's clock or Prefect.
 """
 
 from abc import ABC, abstractmethod
@@ -32,25 +32,29 @@ if TYPE_CHECKING:
     from sivera.breaker import Breaker
     from sivera.platforms.calling import Caller
 
-LONGEST_LIFE_SECONDS = 400 * 24 * 3600
-"""No platform issues an access token for more than a year: a longer lifetime is an error."""
 REPORT_PATIENCE = timedelta(hours=4)
-"""A report takes up to three hours; one that is not done after this time is requested again."""
+"""A report takes up to three hours; one that takes longer than this is requested again."""
 REPORTS_LAG = timedelta(hours=18)
-"""The normal age of figures from reports: a report is requested twice a day, and takes up to `REPORT_PATIENCE`."""
+"""The normal age of figures from reports: a report is requested twice a day and takes up to `REPORT_PATIENCE`."""
 
 
 class AppCredentials(Value):
     """Our application's registration with one platform.
 
-    `base_url` replaces every host of the platform, for the sandbox, which serves all paths of a platform below one URL;
-    None means the live platform. `developer_token` is for Google, and optional: its servers ignore it.
+    `base_url` is the sandbox, which serves all hosts of the platform below one URL; None means the live platform.
+    `developer_token` is Google's and optional: its servers ignore it.
     """
 
     client_id: str
     client_secret: SecretStr
     base_url: str | None = None
     developer_token: SecretStr | None = None
+
+    def host(self, live: str, region: str = "") -> str:
+        """Return the address of a live host, or of the sandbox in its place, which has a folder for each region."""
+        if not self.base_url:
+            return live
+        return "/".join(filter(None, [self.base_url.rstrip("/"), region]))
 
 
 class TokenSource(Protocol):
@@ -81,11 +85,11 @@ class StaticToken:
 
 @dataclass(frozen=True)
 class Login(ABC):
-    """A platform's consent page, and the tokens for its answer.
+    """A platform's consent page, and the exchange of its answer for tokens.
 
-    `regions` names the regions that have a page of their own; on a platform with one page it holds one empty name.
-    `code_name` is the parameter of the answer that holds the code. `loopback` is how the platform wants this machine to
-    be named in a redirect.
+    `regions` names the regions with a consent page of their own; it holds one empty name if the platform has a single
+    page. `code_name` is the answer's parameter with the code. `loopback` is the name that the platform expects for this
+    machine in a redirect.
     """
 
     app: AppCredentials
@@ -101,24 +105,24 @@ class Login(ABC):
 
     @abstractmethod
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
-        """Return the address of the consent page. `challenge` is that of PKCE (RFC 7636, S256)."""
+        """Return the address of the consent page. `challenge` is for PKCE (RFC 7636, S256)."""
 
     @abstractmethod
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
-        """Exchange the code of a consent for the tokens of a grant.
+        """Exchange a consent's code for the tokens of a grant.
 
         Raises:
-            ReconnectRequired: The code has expired, was used, or is not of this consent.
-            WrongRedirect: The redirect is not the one of the consent.
-            ScopeMissing: The user did not allow that we read ads.
+            ReconnectRequired: The code has expired, was used, or belongs to another consent.
+            WrongRedirect: The consent was given with another redirect.
+            ScopeMissing: The user did not allow us to read ads.
         """
 
 
 class PlatformClient(ABC):
     """One platform, for any grant. Threads can share it.
 
-    An ad account is read in parts: its listing and its metrics, and on Amazon those of each ad product. `products`
-    names the ad products that are read one by one; on a platform without them it holds one empty name.
+    `products` names the ad products whose campaigns and metrics are read one by one; a platform without any has one
+    empty name.
     """
 
     platform: ClassVar[PlatformName]
@@ -130,23 +134,23 @@ class PlatformClient(ABC):
 
     @abstractmethod
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
-        """List the ad accounts of the grant, each once; closed ones are marked."""
+        """List the grant's ad accounts, each once; closed ones are marked."""
 
     @abstractmethod
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, deleted ones too if the platform still lists them.
+        """List the account's campaigns, including deleted ones if the platform still lists them.
 
-        With `changed`, list at least those that changed within that time. A platform without such a filter lists all;
-        the listing's `complete` says so.
+        With `changed`, the listing has at least the campaigns that changed within that time. Platforms without such a
+        filter list all, and the listing is `complete`.
         """
 
     @abstractmethod
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
 
-        Keep the refresh token if the answer has none.
+        An answer without a refresh token keeps the old one.
         """
 
     def close(self) -> None:
@@ -156,19 +160,19 @@ class PlatformClient(ABC):
 
 @runtime_checkable
 class AnswersAtOnce(Protocol):
-    """A platform that answers with metrics at once."""
+    """A platform that answers a question about metrics at once."""
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window, in one part or several.
+        """Yield the daily metrics of the window in one or more parts.
 
-        Each part is yielded as soon as it is there, so that an error in a later part loses nothing. Where a team may
-        choose what counts as a conversion, the first of the `actions` that a row has is it.
+        Each part is yielded as soon as it arrives, so an error in a later part loses nothing. If a team may choose what
+        counts as a conversion, it is the first of the `actions` that a row has.
         """
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day of the window; days without spend may be absent.
+        """Read the account's spend on each day of the window. Days without spend may be absent.
 
         Days that cannot be read are left out and named.
         """
@@ -176,21 +180,21 @@ class AnswersAtOnce(Protocol):
 
 @runtime_checkable
 class ConfirmsDeletions(Protocol):
-    """A platform that lists no deleted campaigns, but tells of each one by its id whether it is deleted."""
+    """A platform that lists no deleted campaigns, but says of a given id whether it is deleted."""
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
-        """Return those of the account's campaigns that are deleted, or that the platform no longer knows."""
+        """Return the account's campaigns that are deleted or that the platform no longer knows."""
 
 
 @runtime_checkable
 class Revokes(Protocol):
-    """A platform with a call that takes back what a user has allowed our application."""
+    """A platform with a call that withdraws what a user has allowed our application."""
 
     def revoke(self, tokens: GrantTokens) -> None:
-        """End the grant at the platform. Tokens that the user gave us in other grants may end with it.
+        """End the grant at the platform. Other grants of the same user may end with it.
 
         Raises:
-            TokenRejected, ReconnectRequired: The platform does not take the tokens any more.
+            TokenRejected, ReconnectRequired: The platform no longer accepts the tokens.
         """
 
 
@@ -199,21 +203,21 @@ class PreparesReports(Protocol):
     """A platform that prepares metrics as reports: one run requests them, a later run collects them."""
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
-        """Return the window as parts that one report can have, without days that the platform no longer keeps."""
+        """Split the window into parts that fit one report, without days that the platform no longer keeps."""
 
     def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
-        """Request a report and return its id; if the same report is already under way, its id."""
+        """Request a report and return its id, or the id of the same report if it is already being prepared."""
 
     def collect_report(self, tokens: TokenSource, account: AdAccount, request: ReportRequest) -> MetricsReading | None:
         """Return what a report holds; None if the platform is still preparing it.
 
         Raises:
-            ReportLost: The report failed, or the platform does not know it: it has to be requested again.
+            ReportLost: The report has to be requested again.
         """
 
 
 class ReportLost(Unavailable):
-    """This report will never be ready."""
+    """The report failed, or the platform does not know it: it will never be ready."""
 
     is_silence: ClassVar[bool] = False
 

@@ -1,7 +1,4 @@
-"""The one way in which clients call their platform.
-
-`Caller` asks the breaker, adds the token, turns silence and bad JSON into errors, and renews a refused token once.
-"""
+"""How every client calls its platform: breaker, token, errors for silence and bad JSON, one renewal of the token."""
 
 import logging
 import time
@@ -37,18 +34,18 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
-"""Short enough that a call sent at a run's deadline still ends within the run's time limit."""
+"""A call sent at a run's deadline still ends within the run's time limit."""
 LONGEST_ANSWER_SECONDS = 120.0
-"""The other timeout is for each piece of an answer: this one ends an answer that trickles in for ever."""
+"""For the whole answer: the read timeout applies to each piece, so it never ends one that trickles in."""
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 MAX_CONNECTIONS = 64
 PROXY_REFUSED = 407
-"""No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
+"""Sent by a proxy that wants a user and a password, never by a platform (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
-"""Nobody waits longer, whatever a header says."""
+"""The longest wait, even if a header asks for more."""
 MAX_QUOTE, MAX_SEARCHED = 100, 4_000
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
-"""The meaning of a page in place of an answer under HTTP 404."""
+"""The meaning of HTTP 404 with a page."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +61,8 @@ class Reply:
 class Caller:
     """Sends one platform's requests.
 
-    `error_of` turns a reply into the error that it means, or None for a success. The breaker is checked before each
-    call, and opened by a 'slow down' for what that names; it also counts the calls. Those for tokens (`is_login`) do
-    not count towards the quota of the platform's API.
+    `error_of` returns the error that a reply means, or None for a success. A 'slow down' opens the breaker, which is
+    checked before each call. Calls for tokens (`is_login`) do not count towards the quota of the platform's API.
     """
 
     platform: PlatformName
@@ -80,10 +76,10 @@ class Caller:
     def call(self, tokens: TokenSource, build: Callable[[str], httpx.Request], subject: Subject = ANYTHING) -> Reply:
         """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
 
-        A 'slow down' stops what it names of the `subject`; the user is added to it.
+        The `subject` says what a 'slow down' may stop; the user is added to it.
 
         Raises:
-            PlatformError: As `error_of` says; Unavailable without an answer; InvalidReply if the answer is not JSON.
+            PlatformError: From `error_of`; Unavailable without an answer; InvalidReply if the answer is not JSON.
         """
         token = tokens.current()
         try:
@@ -93,7 +89,7 @@ class Caller:
             return self.send(build(token), replace(subject, user=str(hash(token))))
 
     def send(self, request: httpx.Request, subject: Subject = ANYTHING) -> Reply:
-        """Send a request and return the parsed reply, or raise the PlatformError that it means."""
+        """Send a request; return the parsed reply, or raise the PlatformError that it means."""
         self.breaker.check(self.platform, subject)
         try:
             reply = self._exchange(request)
@@ -108,7 +104,7 @@ class Caller:
         return reply
 
     def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-        """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
+        """Send a request; return status, headers and body. Only a missing answer is an error."""
         try:
             response = self.http.send(request, stream=True)
             with closing(response):
@@ -133,7 +129,7 @@ class Caller:
             if len(content) > self.max_bytes:
                 raise InvalidReply(self.platform, f"sent an answer of over {self.max_bytes} bytes")
             if time.monotonic() > until:
-                raise TimedOut(self.platform, f"did not end its answer within {self.longest_seconds:g} seconds")
+                raise TimedOut(self.platform, f"did not finish its answer within {self.longest_seconds:g} seconds")
         return bytes(content)
 
     def _exchange(self, request: httpx.Request) -> Reply:
@@ -151,7 +147,7 @@ class Caller:
             return read_json(content)
         except ValueError:
             if status == 429:
-                return None  # a gateway's page: the status says it all, and the wait is in the headers
+                return None  # a gateway's page; status and headers are enough
             suspected = suspect(str(url))
             is_cut = content.lstrip()[:1] in (b"{", b"[")
             if status == 404 and not is_cut:
@@ -170,21 +166,21 @@ def new_http_client() -> httpx.Client:
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         follow_redirects=False,
         headers={"User-Agent": "sivera-jobs"},
-        # All teams share this client: no cookie of one may go with the calls of another.
+        # All teams share this client: one team's cookies must not go with another's calls.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
-def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default: float = 60.0) -> float:
-    """Read a header of seconds (RFC 9110, 10.2.3); return the default if it is absent or a date."""
+def retry_after(headers: Mapping[str, str], default: float = 60.0) -> float:
+    """Return the seconds of `Retry-After` (RFC 9110, 10.2.3), or the default if it is absent or a date."""
     try:
-        return min(max(0.0, float(headers[name])), LONGEST_WAIT_SECONDS)
+        return min(max(0.0, float(headers["Retry-After"])), LONGEST_WAIT_SECONDS)
     except (KeyError, ValueError):
         return default
 
 
 def quote(words: object) -> str:
-    """Return a platform's own words for the end of a sentence, shortened, without what could be a URL or a secret."""
+    """Return a platform's own words, shortened and without URLs or secrets, to append to a sentence."""
     if not isinstance(words, str):
         return ""
     said = LINK_OR_SECRET.sub("...", " ".join(words[:MAX_SEARCHED].split()))[:MAX_QUOTE].rstrip(". ")
@@ -200,11 +196,11 @@ def trouble_of(
     scope: ThrottleScope = ThrottleScope.PLATFORM,
     words: object = None,
 ) -> PlatformError | None:
-    """Return the error that an HTTP status means on every platform; None for one that has several meanings."""
+    """Return the error that an HTTP status means on every platform; None if platforms differ on it."""
     code = code or str(reply.status)
     if reply.status == 429:
-        seconds = seconds_from(reply.headers, default=wait)
-        return Throttled(platform, f"allows no more calls for now{quote(words)}", code, seconds, scope)
+        message = f"allows no more calls for now{quote(words)}"
+        return Throttled(platform, message, code, retry_after(reply.headers, wait), scope)
     if reply.status == 408 or reply.status >= 500:
         return Unavailable(platform, f"answered HTTP {reply.status}{quote(words)}", code)
     return None

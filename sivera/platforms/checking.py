@@ -1,13 +1,12 @@
-"""Checking a platform with a real grant: each read-only request that the jobs send is sent once, at its smallest.
+"""Checking a platform with a real grant: sends each read-only request of the jobs once, in its smallest form.
 
-The clients send them, so what is checked is what the jobs send. Nothing is stored.
+The clients of the jobs send the requests. Nothing is stored.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from sivera.breaker import Breaker
@@ -29,11 +28,11 @@ from sivera.values import AccountStatus, AdAccount, DateWindow, OddRow, Period, 
 
 SLOW_SECONDS = READ_TIMEOUT_SECONDS / 2
 CHANGED_WITHIN = timedelta(days=7)
-"""Long enough that something has usually changed: Google is then asked for it too."""
+"""Something has usually changed in this time, so Google is asked for changed campaigns too."""
 
 
 class Verdict(StrEnum):
-    """What became of a request. Nothing is wrong with one that was skipped: the account lacks what it is about."""
+    """The outcome of a request. `SKIPPED` means that the account lacks what it is about, and is not a fault."""
 
     ACCEPTED = "accepted"
     SLOW = "slow"
@@ -43,15 +42,12 @@ class Verdict(StrEnum):
     NOT_TRIED = "not tried"
 
 
-WRONG = (Verdict.REFUSED, Verdict.UNEXPECTED)
-
-
 @dataclass(frozen=True)
 class Check:
-    """A kind of request of a step, and what became of it: `why` is a sentence, `code` the platform's.
+    """One kind of request in a step, and its outcome: `why` is a sentence, `code` the platform's own.
 
-    `exchange` is the request of the kind that failed, or else had most rows; None if none was sent. `left_out` counts
-    the rows that were odd, and `row` names the first of them.
+    `exchange` is the request that failed or, if none did, that returned most rows; None if none was sent. `left_out`
+    counts the odd rows, and `row` names the first of them.
     """
 
     step: str
@@ -65,27 +61,29 @@ class Check:
 
 
 class _NeverWaits(Breaker):
-    """A breaker that stays closed: a request that is refused never stops the next."""
+    """A breaker that stays closed, so that a refused request does not stop the next one."""
 
     def open(self, *_: Any, **__: Any) -> None:
-        """Leave nothing alone."""
+        """Stay closed."""
 
 
 def open_recorded(platform: PlatformName, app: AppCredentials) -> tuple[PlatformClient, Recorder]:
-    """Return a client, and the record of the requests that it sends."""
+    """Return a client and a recorder of its requests."""
     http = new_http_client()
     return open_client(platform, app, _NeverWaits(), http), Recorder(http, app.base_url)
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """Return 0 if all was accepted, 1 if something was not, 2 if the platform could not be tried."""
+    """Return 1 if a request was not accepted, 2 if the platform could not be tried, otherwise 0."""
     verdicts = {check.verdict for check in checks}
-    return 1 if verdicts.intersection(WRONG) else 2 if Verdict.NOT_TRIED in verdicts or not verdicts else 0
+    if verdicts & {Verdict.REFUSED, Verdict.UNEXPECTED}:
+        return 1
+    return 2 if Verdict.NOT_TRIED in verdicts or not verdicts else 0
 
 
 @dataclass(frozen=True)
 class Checker:
-    """Sends the requests. `known` are ad accounts of the grant, for the case that they cannot be listed."""
+    """Sends the requests. `known` are ad accounts of the grant, in case they cannot be listed."""
 
     client: PlatformClient
     recorder: Recorder
@@ -93,59 +91,46 @@ class Checker:
     known: Sequence[AdAccount] = ()
 
     def run(self, now: datetime) -> Iterator[Check]:
-        """Send one request after the other; yield what became of each."""
+        """Send the requests one after the other, and yield their outcomes."""
         client, tokens = self.client, self.tokens
-        listed = yield from self._try("ad accounts", lambda: client.list_accounts(tokens))
+        listed = yield from self._try("ad accounts", client.list_accounts, tokens)
         accounts = (*getattr(listed, "accounts", ()), *self.known)
         account = next((account for account in accounts if account.status is AccountStatus.ACTIVE), None)
         if account is None:
             yield Check("everything else", Verdict.NOT_TRIED, "the grant reaches no open ad account")
             return
         day = now.astimezone(find_zone(account.timezone)).date() - timedelta(days=1)
-        window = DateWindow(since=day, until=day)
+        window, week = DateWindow(since=day, until=day), Period(since=now - CHANGED_WITHIN, until=now)
         for product in client.products:
-            listing = yield from self._campaigns(account, product, now)
+            of = f" of {product}" if product else ""
+            listing = yield from self._try(f"campaigns{of}", client.list_campaigns, tokens, account, product)
+            if not product:
+                yield from self._try("campaigns that changed", client.list_campaigns, tokens, account, product, week)
+            ids = [campaign.external_id for campaign in getattr(listing, "campaigns", ())[:1]]
+            if ids and isinstance(client, ConfirmsDeletions):
+                yield from self._try("whether one is deleted", client.deleted_among, tokens, account, ids)
             if isinstance(client, PreparesReports) and not isinstance(listing, ProductNotEnabled):
-                yield from self._report(client, account, product, window, now)
+                found = yield from self._try(f"report{of}", client.request_report, tokens, account, product, window)
+                if isinstance(found, str):
+                    report = ReportRequest(report_id=found, ad_product=product, window=window, requested_at=now)
+                    yield from self._try(f"state of a report{of}", client.collect_report, tokens, account, report)
         if isinstance(client, AnswersAtOnce):
-            yield from self._try("metrics of a day", lambda: list(client.read_metrics(tokens, account, window)))
-            yield from self._try("totals of a day", lambda: client.read_totals(tokens, account, window))
+            yield from self._try("metrics of a day", client.read_metrics, tokens, account, window)
+            yield from self._try("totals of a day", client.read_totals, tokens, account, window)
 
-    def _campaigns(self, account: AdAccount, product: str, now: datetime) -> Generator[Check, None, Any]:
-        client, tokens = self.client, self.tokens
-        about = f"campaigns of {product}" if product else "campaigns"
-        listing = yield from self._try(about, lambda: client.list_campaigns(tokens, account, product))
-        if not product:
-            week = Period(since=now - CHANGED_WITHIN, until=now)
-            changes = partial(client.list_campaigns, tokens, account, changed=week)
-            yield from self._try("campaigns that changed", changes)
-        ids = [campaign.external_id for campaign in getattr(listing, "campaigns", ())[:1]]
-        if ids and isinstance(client, ConfirmsDeletions):
-            yield from self._try("whether one is deleted", lambda: client.deleted_among(tokens, account, ids))
-        return listing
-
-    def _report(
-        self, client: PreparesReports, account: AdAccount, product: str, window: DateWindow, now: datetime
-    ) -> Iterator[Check]:
-        request = partial(client.request_report, self.tokens, account, product, window)
-        found = yield from self._try(f"report of {product}", request)
-        if isinstance(found, str):
-            asked = ReportRequest(report_id=found, ad_product=product, window=window, requested_at=now)
-            collect = partial(client.collect_report, self.tokens, account, asked)
-            yield from self._try(f"state of a report of {product}", collect)
-
-    def _try(self, step: str, ask: Callable[[], Any]) -> Generator[Check, None, Any]:
-        """Take a step, yield a check for each kind of request in it, and return its result or its error."""
+    def _try(self, step: str, ask: Callable[..., Any], *arguments: Any) -> Generator[Check, None, Any]:
+        """Take a step, yield a check for each kind of request that it sends, and return its result or error."""
         del self.recorder.exchanges[:]
         error: PlatformError | None = None
+        parts: list[Any] = []
         result: Any
         try:
-            result = ask()
+            result = ask(*arguments)
+            parts = list(result) if isinstance(result, Iterator) else [result]
         except PlatformError as failure:
             result = error = failure
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the other requests are checked
-            result = error = InvalidReply(self.client.platform, f"sent what we cannot read ({type(failure).__name__})")
-        parts = result if isinstance(result, list) else [result]
+        except Exception as failure:  # noqa: BLE001 - the other requests are still checked
+            result = error = InvalidReply(self.client.platform, f"sent something unreadable ({type(failure).__name__})")
         odd = [row for part in parts for row in getattr(part, "left_out", ())]
         kinds: dict[tuple[object, ...], list[Exchange]] = {}
         for exchange in self.recorder.exchanges:
@@ -159,7 +144,7 @@ class Checker:
 
 
 def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None, odd: Sequence[OddRow]) -> Check:
-    """Judge the requests of one kind; a kind is refused if none of them was accepted."""
+    """Judge the requests of one kind, which is refused if none of them was accepted."""
     verdict, why, code = Verdict.ACCEPTED, "", None
     refused = [exchange.status for exchange in exchanges if exchange.is_refused]
     if error is not None:
@@ -169,7 +154,10 @@ def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None
     elif odd:
         verdict, why = Verdict.UNEXPECTED, odd[0].why
     elif max(exchange.seconds or 0 for exchange in exchanges) > SLOW_SECONDS:
-        verdict, why = Verdict.SLOW, f"took over {SLOW_SECONDS:g} seconds; we wait {READ_TIMEOUT_SECONDS:g}"
+        verdict, why = (
+            Verdict.SLOW,
+            f"took over {SLOW_SECONDS:g} seconds; calls time out after {READ_TIMEOUT_SECONDS:g}",
+        )
     elif refused:
         why = f"{len(refused)} of {len(exchanges)} were answered HTTP {refused[0]}"
     shown = exchanges[-1] if error is not None else max(exchanges, key=lambda exchange: exchange.rows)

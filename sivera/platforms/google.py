@@ -1,7 +1,7 @@
 """Google Ads: the REST interface of API v26, with GAQL queries over `searchStream`.
 
-A stream has no pages, so each query is one call. A listing without changes costs one operation of the Cloud project's
-daily quota, which all teams share.
+A stream has no pages, so each query is one call. It costs one operation of the Cloud project's daily quota, which all
+teams share.
 """
 
 import re
@@ -28,7 +28,7 @@ from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import OAUTH_VERDICTS, ads_error
 from sivera.platforms.google_json import account_of, campaign_of, change_of, day_of, total_of
-from sivera.platforms.google_login import GoogleLogin
+from sivera.platforms.google_login import TOKEN_HOST, GoogleLogin
 from sivera.platforms.oauth import token_error_of
 from sivera.platforms.parts import batches
 from sivera.platforms.rows import Record, campaigns_of, list_of, metrics_of, read_rows, totals_of, unread
@@ -46,17 +46,16 @@ from sivera.values import (
 )
 
 API_URL = "https://googleads.googleapis.com"
-REVOKE_URL = "https://oauth2.googleapis.com/revoke"
 API_VERSION = "v26"
 
 CHANGE_LIMIT = 10_000
-"""The highest LIMIT of a change_status query; with this many rows there may be more."""
+"""The highest LIMIT of a change_status query. If it returns this many rows, there may be more."""
 CHANGE_OVERLAP = timedelta(hours=1)
-"""Local times repeat for an hour when summer time ends; and a change shows up to three minutes late."""
+"""Local times repeat for an hour when summer time ends, and a change can show up three minutes late."""
 LONGEST_HISTORY = timedelta(days=1_110)
-"""Google keeps daily figures for 37 months, and refuses a query that begins earlier."""
+"""Google keeps daily figures for 37 months, and refuses a query that starts earlier."""
 NAMES_PER_QUERY = 1_000
-"""Campaigns or budgets in one query; Google accepts lists of 20,000 values."""
+"""Campaigns or budgets in one query; Google accepts up to 20,000 values."""
 
 ACCOUNT_QUERY = (
     "SELECT customer_client.id, customer_client.descriptive_name, customer_client.currency_code, "
@@ -92,7 +91,7 @@ class GoogleAds(PlatformClient):
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         super().__init__(app, http, breaker)
-        self._customers_url = f"{(app.base_url or API_URL).rstrip('/')}/{API_VERSION}/customers"
+        self._customers_url = f"{app.host(API_URL)}/{API_VERSION}/customers"
         self._ads = Caller(self.platform, http, ads_error, breaker)
         login_error = partial(token_error_of, self.platform, OAUTH_VERDICTS)
         self.login = GoogleLogin(app, Caller(self.platform, http, login_error, breaker, is_login=True))
@@ -100,9 +99,9 @@ class GoogleAds(PlatformClient):
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, without the managers above them.
 
-        If there are several ways to an account, the shortest counts: direct access of the user, which outlasts the
-        account's link to a manager, else the nearest manager. A closed account no longer answers even with its name:
-        unless a manager of the grant lists it, it is left out, like a manager that cannot be read.
+        An account that can be reached in several ways is read directly, because direct access outlasts the link to a
+        manager, or through the nearest manager. A closed account does not even tell its name. If no manager lists it,
+        it is left out, like a manager that cannot be read.
         """
         found: list[Any] = []
         failure: PlatformError | None = None
@@ -129,11 +128,10 @@ class GoogleAds(PlatformClient):
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, removed ones too.
+        """List the account's campaigns, including removed ones.
 
-        Changes are those that people and programs made to campaigns and their budgets. The end of a campaign's last
-        day is not a change; only a full listing shows it. If Google cannot list all changes (too many, or too long
-        ago), the listing is full.
+        Changes are edits of campaigns and their budgets. A campaign that has ended is not a change; only a full listing
+        shows it. If Google cannot list all changes (too many, or too long ago), the listing is full.
         """
         names = self._changed_names(tokens, account, changed) if changed else None
         queries = [CAMPAIGN_QUERY] if names is None else list(_queries_for(names))
@@ -161,10 +159,10 @@ class GoogleAds(PlatformClient):
         return self.login.renew(tokens)
 
     def revoke(self, tokens: GrantTokens) -> None:
-        """Take back what the user allowed our Cloud project; a refresh token ends with its access tokens."""
+        """Withdraw what the user allowed our Cloud project; a refresh token ends with its access tokens."""
         form = {"token": (tokens.refresh_token or tokens.access_token).get_secret_value()}
-        url = f"{self._app.base_url}/revoke" if self._app.base_url else REVOKE_URL
-        self.login.oauth.send(self._http.build_request("POST", url, data=form), Subject(endpoint="revoke"))
+        request = self._http.build_request("POST", self._app.host(TOKEN_HOST) + "/revoke", data=form)
+        self.login.oauth.send(request, Subject(endpoint="revoke"))
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[list[str], tuple[OddRow, ...]]:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""
@@ -174,12 +172,12 @@ class GoogleAds(PlatformClient):
             lambda token: self._http.build_request("GET", url, headers=self._headers(token)),
             Subject(endpoint="customers"),
         ).body
-        # Protobuf's JSON omits empty fields.
-        names = [] if body == {} else Record(self.platform, body).rows("resourceNames")
+        # Protobuf's JSON omits an empty field, or writes null.
+        names = [] if body in ({}, {"resourceNames": None}) else Record(self.platform, body).rows("resourceNames")
         return read_rows(self.platform, [{"name": name} for name in names], _customer_id, "name")
 
     def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:
-        """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
+        """Return the changed resources by the GAQL field that finds their campaigns; None if they cannot be listed."""
         if (zone := find_zone(account.timezone)) is None:
             return None
         since, until = (
@@ -200,14 +198,14 @@ class GoogleAds(PlatformClient):
                 field, name = change_of(Record(self.platform, row))
                 names.setdefault(field, {})[name] = None
         except InvalidReply:
-            return None  # what an odd row stands for is unknown
+            return None  # an odd row may stand for any campaign
         return {field: list(found) for field, found in names.items()}
 
     def _ask(self, tokens: TokenSource, account: AdAccount, query: str) -> list[Any]:
         return self._search(tokens, account.external_id, query, account.manager_id)
 
     def _search(self, tokens: TokenSource, customer_id: str, query: str, manager_id: str | None = None) -> list[Any]:
-        """Return all rows of a query; a stream that breaks off is an error."""
+        """Return all rows of a query."""
         url = f"{self._customers_url}/{customer_id}/googleAds:searchStream"
         reply = self._ads.call(
             tokens,
@@ -232,7 +230,6 @@ class GoogleAds(PlatformClient):
 
 
 def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the queries that find the campaigns of the changed resources."""
     for field, found in names.items():
         for some in batches(found, NAMES_PER_QUERY):
             quoted = ", ".join(f"'{name}'" for name in some)
@@ -240,18 +237,17 @@ def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
 
 
 def _way_to(found: Record) -> tuple[int, str, AdAccount]:
-    """Read a row of a customer's clients: how far it is to which account, and from which customer."""
+    """Read an account and the way to it: the number of levels, and the customer that lists it."""
     client, customer_id = found.record("row").record("customerClient"), found.text("from")
     level = client.integer("level")
     return level, customer_id, account_of(client, manager_id=customer_id if level else None)
 
 
 def _is_of_one_customer(error: PlatformError) -> bool:
-    """Whether other customers may answer although this one did not."""
+    """Whether other customers may still answer."""
     if isinstance(error, Throttled):
         return error.scope is ThrottleScope.ACCOUNT
-    about_it = isinstance(error, AccountInaccessible | InvalidRequest | Unavailable)
-    return about_it and not isinstance(error, Unreached)
+    return isinstance(error, AccountInaccessible | InvalidRequest | Unavailable) and not isinstance(error, Unreached)
 
 
 def _customer_id(row: Record) -> str:

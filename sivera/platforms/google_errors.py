@@ -1,4 +1,4 @@
-"""The meaning of Google's error codes: those of Google Ads, and those of its OAuth token endpoint."""
+"""The meaning of Google's error codes, from Google Ads and from its OAuth token endpoint."""
 
 import re
 from collections.abc import Sequence
@@ -34,58 +34,41 @@ _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account
 _THROTTLED: Verdict = (Throttled, "allows no more calls for now")
 _UNAVAILABLE: Verdict = (Unavailable, "is in trouble")
 
-CODES: tuple[tuple[Verdict, str], ...] = (
-    (
-        _TOKEN_REJECTED,
-        "OAUTH_TOKEN_EXPIRED OAUTH_TOKEN_INVALID GOOGLE_ACCOUNT_COOKIE_INVALID AUTHENTICATION_ERROR",
-    ),
-    ((GrantRevoked, "the user has revoked the access"), "OAUTH_TOKEN_REVOKED"),
-    ((ReconnectRequired, "the connection has ended"), "OAUTH_TOKEN_DISABLED GOOGLE_ACCOUNT_DELETED"),
-    ((NoAdAccounts, "the Google account has no Google Ads account; connect one that has"), "NOT_ADS_USER"),
-    (
-        (ReconnectRequired, "the Google account must turn on 2-Step Verification"),
-        "TWO_STEP_VERIFICATION_NOT_ENROLLED",
-    ),
-    ((ReconnectRequired, "the Google account must turn on Advanced Protection"), "ADVANCED_PROTECTION_NOT_ENROLLED"),
-    ((ScopeMissing, "Google Ads access was not granted"), "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
-    (
-        _NO_ACCESS,
-        (
-            "USER_PERMISSION_DENIED AUTHORIZATION_ERROR ACTION_NOT_PERMITTED "
-            "INVALID_LOGIN_CUSTOMER_ID_SERVING_CUSTOMER_ID_COMBINATION"
-        ),
-    ),
-    ((AccountInaccessible, "the account does not exist, or not yet"), "CUSTOMER_NOT_FOUND"),
-    ((AccountInaccessible, "the account is not a Google Ads account"), "ACCESS_DENIED_FOR_ACCOUNT_TYPE"),
-    ((AccountInaccessible, "the account is closed or not enabled yet"), "CUSTOMER_NOT_ENABLED INCOMPLETE_SIGNUP"),
-    ((AccountInaccessible, "the account is suspended"), "ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT"),
-    (
-        (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level"),
-        (
-            "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION CLOUD_PROJECT_NOT_UNDER_ORGANIZATION CLOUD_PROJECT_NOT_FOUND "
-            "PROJECT_DISABLED SERVICE_ACCESS_DENIED METRIC_ACCESS_DENIED ACCESS_PROHIBITED ORGANIZATION_NOT_RECOGNIZED "
-            "ORGANIZATION_NOT_APPROVED ORGANIZATION_NOT_ASSOCIATED_WITH_DEVELOPER_TOKEN DEVELOPER_TOKEN_PROHIBITED "
-            "DEVELOPER_TOKEN_NOT_ON_ALLOWLIST DEVELOPER_TOKEN_NOT_APPROVED"
-        ),
-    ),
-    ((Misconfigured, "the developer token is not valid; correct or remove it"), "DEVELOPER_TOKEN_INVALID"),
-    ((Misconfigured, "a header is malformed; check the developer token"), "OAUTH_TOKEN_HEADER_INVALID"),
-    ((Misconfigured, "the Google Ads API's terms of service must be signed in the Cloud console"), "MISSING_TOS"),
-    ((Misconfigured, "this version of the API is no longer served; update sivera-jobs"), "UNSUPPORTED_VERSION"),
-    ((Misconfigured, "the Google Ads API is not enabled in our Cloud project"), "SERVICE_DISABLED"),
-    (
-        _THROTTLED,
-        (
-            "RESOURCE_EXHAUSTED RESOURCE_TEMPORARILY_EXHAUSTED EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION "
-            "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION"
-        ),
-    ),
-    (_UNAVAILABLE, "INTERNAL_ERROR TRANSIENT_ERROR DEADLINE_EXCEEDED"),
-)
-ADS_VERDICTS = {code: verdict for verdict, codes in CODES for code in codes.split()}
-"""The meaning of Google Ads' error codes; for other codes, the HTTP status counts.
+CODES: dict[Verdict, str] = {
+    _TOKEN_REJECTED: """
+        OAUTH_TOKEN_EXPIRED OAUTH_TOKEN_INVALID GOOGLE_ACCOUNT_COOKIE_INVALID AUTHENTICATION_ERROR""",
+    (GrantRevoked, "the user has revoked the access"): "OAUTH_TOKEN_REVOKED",
+    (ReconnectRequired, "the connection has ended"): "OAUTH_TOKEN_DISABLED GOOGLE_ACCOUNT_DELETED",
+    (NoAdAccounts, "the Google account has no Google Ads account; connect one that has"): "NOT_ADS_USER",
+    (ReconnectRequired, "the Google account must turn on 2-Step Verification"): "TWO_STEP_VERIFICATION_NOT_ENROLLED",
+    (ReconnectRequired, "the Google account must turn on Advanced Protection"): "ADVANCED_PROTECTION_NOT_ENROLLED",
+    (ScopeMissing, "Google Ads access was not granted"): "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+    _NO_ACCESS: """
+        USER_PERMISSION_DENIED AUTHORIZATION_ERROR ACTION_NOT_PERMITTED
+        INVALID_LOGIN_CUSTOMER_ID_SERVING_CUSTOMER_ID_COMBINATION""",
+    (AccountInaccessible, "the account does not exist, or not yet"): "CUSTOMER_NOT_FOUND",
+    (AccountInaccessible, "the account is not a Google Ads account"): "ACCESS_DENIED_FOR_ACCOUNT_TYPE",
+    (AccountInaccessible, "the account is closed or not enabled yet"): "CUSTOMER_NOT_ENABLED INCOMPLETE_SIGNUP",
+    (AccountInaccessible, "the account is suspended"): "ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT",
+    (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level"): """
+        CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION CLOUD_PROJECT_NOT_UNDER_ORGANIZATION CLOUD_PROJECT_NOT_FOUND
+        PROJECT_DISABLED SERVICE_ACCESS_DENIED METRIC_ACCESS_DENIED ACCESS_PROHIBITED ORGANIZATION_NOT_RECOGNIZED
+        ORGANIZATION_NOT_APPROVED ORGANIZATION_NOT_ASSOCIATED_WITH_DEVELOPER_TOKEN DEVELOPER_TOKEN_PROHIBITED
+        DEVELOPER_TOKEN_NOT_ON_ALLOWLIST DEVELOPER_TOKEN_NOT_APPROVED""",
+    (Misconfigured, "the developer token is not valid; correct or remove it"): "DEVELOPER_TOKEN_INVALID",
+    (Misconfigured, "a header is malformed; check the developer token"): "OAUTH_TOKEN_HEADER_INVALID",
+    (Misconfigured, "the Google Ads API's terms of service must be signed in the Cloud console"): "MISSING_TOS",
+    (Misconfigured, "this version of the API is no longer served; update sivera-jobs"): "UNSUPPORTED_VERSION",
+    (Misconfigured, "the Google Ads API is not enabled in our Cloud project"): "SERVICE_DISABLED",
+    _THROTTLED: """
+        RESOURCE_EXHAUSTED RESOURCE_TEMPORARILY_EXHAUSTED EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION
+        EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION""",
+    _UNAVAILABLE: "INTERNAL_ERROR TRANSIENT_ERROR DEADLINE_EXCEEDED",
+}
+ADS_VERDICTS = {code: verdict for verdict, codes in CODES.items() for code in codes.split()}
+"""The meaning of Google Ads' error codes; the HTTP status decides on others.
 
-Two are from the gateway before it: ACCESS_TOKEN_SCOPE_INSUFFICIENT and SERVICE_DISABLED (`google.rpc.ErrorInfo`).
+ACCESS_TOKEN_SCOPE_INSUFFICIENT and SERVICE_DISABLED come from the gateway in front of it (`google.rpc.ErrorInfo`).
 """
 
 STATUS_VERDICTS: dict[int, Verdict] = {
@@ -97,13 +80,13 @@ STATUS_VERDICTS: dict[int, Verdict] = {
 }
 OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired"),
-    # From the endpoint that revokes a token.
+    # From the endpoint for revocation.
     "invalid_token": (ReconnectRequired, "the grant has ended already"),
-    "redirect_uri_mismatch": (WrongRedirect, "our OAuth client has not registered this redirect"),
+    "redirect_uri_mismatch": (WrongRedirect, "this redirect is not registered for our OAuth client"),
     "deleted_client": (Misconfigured, "our OAuth client was deleted; set another one"),
     "internal_failure": _UNAVAILABLE,
 }
-"""Beside those of RFC 6749."""
+"""In addition to RFC 6749."""
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
 
@@ -137,7 +120,7 @@ def _verdict_of_status(status: int) -> Verdict:
 
 
 def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
-    """Return the wait, and whether the quota is the account's or our Cloud project's."""
+    """Return the error with the wait, and with the quota's scope: the account or our Cloud project."""
     details = (field_of(failure, "details.quotaErrorDetails") for failure in failures)
     quota = next((found for found in details if isinstance(found, dict)), {})
     delay = _DURATION.fullmatch(str(quota.get("retryDelay")))

@@ -1,6 +1,6 @@
 """Google Ads' JSON as our values.
 
-It is protobuf's JSON: int64 is text, a double is a number, an enum is its name, and an unset field is absent.
+In protobuf's JSON, int64 is text, a double is a number, an enum is its name, and an unset field is absent.
 """
 
 import re
@@ -20,7 +20,7 @@ from sivera.values import (
 )
 
 MICROS = 1_000_000
-"""All money is in millionths of the account's currency, also for JPY and KRW."""
+"""Money is in millionths of the account's currency, even for JPY and KRW."""
 
 STATUSES = {
     "ENABLED": CampaignStatus.ACTIVE,
@@ -34,13 +34,13 @@ CHANGED: dict[str, tuple[str, str]] = {
     "CAMPAIGN": ("campaign", "campaign.resource_name"),
     "CAMPAIGN_BUDGET": ("campaignBudget", "campaign.campaign_budget"),
 }
-"""For each kind of change: the cell with the changed resource, and the field that finds its campaigns."""
+"""For each kind of change: the field with the changed resource, and the GAQL field that finds its campaigns."""
 
 _RESOURCE_NAME = re.compile(r"customers/[0-9]+/[A-Za-z]+/[0-9]+")
 
 
 def account_of(client: Record, manager_id: str | None) -> AdAccount:
-    """Read a customer_client."""
+    """Read a row of `customer_client`."""
     account_id = client.identifier("id")
     closed = client.text("status") in CLOSED_STATUSES
     return AdAccount(
@@ -54,7 +54,7 @@ def account_of(client: Record, manager_id: str | None) -> AdAccount:
 
 
 def campaign_of(currency: str, row: Record) -> Campaign:
-    """Read a row of campaign."""
+    """Read a row of `campaign`."""
     campaign = row.record("campaign")
     native = campaign.text("status")
     if campaign.optional("servingStatus") == "ENDED" and native != "REMOVED":
@@ -84,18 +84,18 @@ def _budget(row: Record, currency: str) -> Budget:
 
 
 def change_of(row: Record) -> tuple[str, str]:
-    """Return the field that finds the campaigns of a changed resource, and the resource's name."""
+    """Return the GAQL field that finds the campaigns of a changed resource, and the resource's name."""
     change = row.record("changeStatus")
-    cell, field = CHANGED.get(change.text("resourceType"), ("", ""))
+    field, gaql_field = CHANGED.get(change.text("resourceType"), ("", ""))
     if not field:
         raise change.invalid("resourceType")
-    if not _RESOURCE_NAME.fullmatch(name := change.text(cell)):
-        raise change.invalid(cell)
-    return field, name
+    if not _RESOURCE_NAME.fullmatch(name := change.text(field)):
+        raise change.invalid(field)
+    return gaql_field, name
 
 
 def day_of(currency: str, window: DateWindow, row: Record) -> DailyMetrics:
-    """Read a row of campaign, segmented by date."""
+    """Read a row of `campaign`, segmented by date."""
     metrics = row.record("metrics")
     return DailyMetrics(
         campaign_id=row.record("campaign").identifier("id"),
@@ -110,7 +110,7 @@ def day_of(currency: str, window: DateWindow, row: Record) -> DailyMetrics:
 
 
 def total_of(currency: str, window: DateWindow, row: Record) -> DailyTotal:
-    """Read a row of customer, segmented by date."""
+    """Read a row of `customer`, segmented by date."""
     day = row.record("segments").day_within(window, "date")
     return DailyTotal(day=day, spend=_money(row.record("metrics"), "costMicros"), currency=currency)
 

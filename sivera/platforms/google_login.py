@@ -1,6 +1,6 @@
-"""Google's consent page, and the tokens that it leads to.
+"""Google's consent page and token endpoint.
 
-Facts: developers.google.com/identity/protocols/oauth2, pages `web-server` and `native-app`.
+Source: developers.google.com/identity/protocols/oauth2, pages `web-server` and `native-app`.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from sivera.values import PlatformName
 
 LOGIN_HOST = "https://accounts.google.com"
 CONSENT_PATH = "/o/oauth2/v2/auth"
-TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+TOKEN_HOST = "https://oauth2.googleapis.com"  # noqa: S105 - an address
 
 
 class GoogleLogin(PkceLogin):
-    """Google's login. A client of the type 'Desktop app' may name any port of the loopback address.
+    """Google's login. A client of the type 'Desktop app' may use any port of the loopback address.
 
-    `access_type=offline` asks for a refresh token. Without `prompt=consent`, only the first consent leads to one.
+    `access_type=offline` asks for a refresh token. Without `prompt=consent`, only the first consent returns one.
     """
 
     loopback: ClassVar[str] = "127.0.0.1"
@@ -29,7 +29,7 @@ class GoogleLogin(PkceLogin):
     @property
     def issuer(self) -> str:
         """Google's issuer, as in its OpenID configuration."""
-        return self.app.base_url or LOGIN_HOST
+        return self.app.host(LOGIN_HOST)
 
     def page(self, region: str) -> str:
         """Return the address of the consent page without its parameters."""
@@ -37,9 +37,9 @@ class GoogleLogin(PkceLogin):
 
     def token_url(self, region: str) -> str:
         """Return the address of the token endpoint."""
-        return f"{self.app.base_url}/token" if self.app.base_url else TOKEN_URL
+        return self.app.host(TOKEN_HOST) + "/token"
 
     def check_scope(self, answer: Record) -> None:
         """Raise ScopeMissing if the user has unticked the scope on the consent page."""
         if self.scope not in str(answer.get("scope")).split():
-            raise ScopeMissing(PlatformName.GOOGLE, "was not allowed to give us Google Ads")
+            raise ScopeMissing(PlatformName.GOOGLE, "the user did not allow access to Google Ads")

@@ -1,7 +1,4 @@
-"""Meta Ads: ad accounts, campaigns and insights of the Graph API v26.0.
-
-`meta_errors` explains errors, `meta_json` rows.
-"""
+"""Meta Ads: ad accounts, campaigns and insights of the Graph API v26.0."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +17,8 @@ from sivera.platforms.meta_errors import (
     ABOUT_TOKEN,
     ABOUT_USER,
     TooMuchData,
-    absent_among,
     error_of,
+    is_absence,
     refuses_deleted,
 )
 from sivera.platforms.meta_json import (
@@ -38,7 +35,7 @@ from sivera.platforms.meta_json import (
     day_of,
     total_of,
 )
-from sivera.platforms.meta_login import MetaLogin, base_of
+from sivera.platforms.meta_login import MetaLogin, api_url
 from sivera.platforms.meta_pages import FEWEST_PER_PAGE, Pager, Question, Rows, body_of
 from sivera.platforms.parts import MOST_UNREAD, batches, in_halves, unread_days, window_of
 from sivera.platforms.rows import campaigns_of, metrics_of, read_rows, totals_of
@@ -69,18 +66,18 @@ OBJECTS_PER_CALL = 50
 INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES)
 """The campaigns to report on, by effective status. Without a filter, Meta leaves out deleted and archived ones.
 
-That a filter may name deleted ones is documented. If Meta refuses it all the same, the next is asked for.
+Filters for deleted ones are documented, but if Meta refuses the first filter, the second is sent.
 """
 INSIGHT_KEY = ("campaign_id", "date_start")
 TOTAL_KEY = ("date_start",)
 CHANGE_OVERLAP = timedelta(minutes=10)
-"""A listing of changes begins this long before the cursor.
+"""How long before the cursor a listing of changes starts.
 
 Meta's GREATER_THAN is strict and counts whole seconds, its clock differs from ours, and its replicas lag.
 """
 
 APP_USAGE_PAUSES = ((95.0, 600.0), (85.0, 120.0))
-"""At this percentage of our app's calls, pause for this many seconds (the thresholds of Airbyte's connector)."""
+"""Percentages of our app's quota, and the seconds to pause at each (the thresholds of Airbyte's connector)."""
 
 
 class MetaAds(PlatformClient):
@@ -99,21 +96,25 @@ class MetaAds(PlatformClient):
         self._account, self._user = Pager(account, app), Pager(user, app)
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
-        """List the grant's ad accounts, closed ones marked; ScopeMissing if the user lets us read no ads."""
+        """List the grant's ad accounts; closed ones are marked.
+
+        Raises:
+            ScopeMissing: There are none, and the user does not let us read ads.
+        """
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
         found, left_out = read_rows(self.platform, listed.rows, account_of, "account_id")
         accounts = {account.external_id: account for account in found}
         data_access_ends, may_read_ads = self._data_access(tokens)
         if not listed.rows and not may_read_ads:
-            raise ScopeMissing(self.platform, "has no permission of the user to read ads")
+            raise ScopeMissing(self.platform, "has no permission from the user to read ads")
         self._pause_if_busy(listed.usage)
         return AccountListing(accounts=tuple(accounts.values()), left_out=left_out, data_access_ends=data_access_ends)
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, archived ones too; Meta lists no deleted ones.
+        """List the account's campaigns, including archived but not deleted ones.
 
         With `changed`, list those that changed since then.
         """
@@ -123,43 +124,33 @@ class MetaAds(PlatformClient):
             rule = {"field": "campaign.updated_time", "operator": "GREATER_THAN", "value": since}
             params["filtering"] = _json([rule])
         path = CAMPAIGNS_PATH.format(account_id=account.external_id)
-        # Do not pause a busy app here: the pause would refuse the same account's metrics.
+        # Do not pause a busy app here: the pause would block the same account's metrics.
         listed = self._account.rows(tokens, Question(path, params, _about(account, "campaigns")), CAMPAIGNS_PER_PAGE)
         read = partial(campaign_of, account)
         return campaigns_of(self.platform, listed.rows, read, "id", of_changes=changed is not None)
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
-        """Return those of the account's campaigns that are deleted, or that Meta no longer knows."""
+        """Return the account's campaigns that are deleted or that Meta no longer knows."""
         deleted: set[str] = set()
 
-        def ask(asked: Sequence[str]) -> None:
+        def ask(asked: Sequence[str]) -> list[str]:
             params = {"ids": ",".join(asked), "fields": "effective_status"}
-            try:
-                reply = self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects")))
-            except PlatformError as error:
-                if not (absent := absent_among(error, asked)):
-                    raise
-                deleted.update(absent)
-                if others := [each for each in asked if each not in absent]:
-                    ask(others)
-                return
+            reply = self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects")))
             body = body_of(reply)
             if not reply.body.keys() <= set(asked):
                 raise body.invalid("ids")
-            deleted.update(each for each in reply.body if body.record(each).get("effective_status") == DELETED)
+            return [each for each in reply.body if body.record(each).get("effective_status") == DELETED]
 
-        parts = batches(list(dict.fromkeys(ids)), OBJECTS_PER_CALL)
-        for asked, answer in in_halves(parts, ask, lambda error: absent_among(error, ()) is not None):
-            if isinstance(answer, PlatformError):
-                deleted.update(asked)
+        for asked, answer in in_halves(batches(list(dict.fromkeys(ids)), OBJECTS_PER_CALL), ask, is_absence):
+            deleted.update(asked if isinstance(answer, PlatformError) else answer)
         return frozenset(deleted)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window, the newest days first, and those of deleted campaigns too.
+        """Read the daily metrics of the window, newest days first, including those of deleted campaigns.
 
-        Days that Meta cannot answer for are an error after the others.
+        An error for some days is raised after the other days were read.
         """
         usage, errors, filters = 0.0, list[PlatformError](), list(INSIGHT_STATUSES)
 
@@ -192,7 +183,7 @@ class MetaAds(PlatformClient):
         self._pause_if_busy(usage)
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day of the window; days without spend are absent."""
+        """Read the account's spend on each day of the window; days without spend are absent."""
 
         def ask(part: DateWindow, limit: int, fewest: int) -> Rows:
             question = _insights(account, part, "account", TOTAL_FIELDS, TOTAL_KEY)
@@ -204,15 +195,15 @@ class MetaAds(PlatformClient):
         return read.model_copy(update={"left_out": (*read.left_out, *unread)})
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.
+        """Exchange the access token, while it is still valid, for one of sixty days.
 
-        A token that never expires is exchanged for another, which proves that it works.
+        A token that never expires is exchanged for another such token, which proves that it works.
         """
         renewed = self.login.exchange(tokens.access_token)
         return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
 
     def revoke(self, tokens: GrantTokens) -> None:
-        """Take back all that the user allowed our application."""
+        """Withdraw everything that the user allowed our application."""
         request = self._user.request("DELETE", PERMISSIONS_PATH, {}, tokens.access_token.get_secret_value())
         body = body_of(self.login.oauth.send(request))
         if body.get("success") is not True:
@@ -223,9 +214,9 @@ class MetaAds(PlatformClient):
         app = f"{self._app.client_id}|{self._app.client_secret.get_secret_value()}"
         request = self._http.build_request(
             "GET",
-            base_of(self._app) + DEBUG_PATH,
+            api_url(self._app, DEBUG_PATH),
             params={"input_token": tokens.current()},
-            headers={"Authorization": f"Bearer {app}"},  # not in the URL: the secret of all teams
+            headers={"Authorization": f"Bearer {app}"},  # not in the URL: it covers all teams
         )
         try:
             return data_access_of(body_of(self.login.oauth.send(request)))
@@ -254,7 +245,7 @@ def _insights(
     key: tuple[str, ...],
     statuses: Sequence[str] = (),
 ) -> Question:
-    """Return the question for the figures of each day of a window, of campaigns with one of the statuses if given."""
+    """Return the question for each day's figures; with `statuses`, only of campaigns with one of them."""
     params = {
         "fields": ",".join(fields),
         "level": level,
@@ -270,9 +261,10 @@ def _insights(
 def _in_parts(
     ask: Callable[[DateWindow, int, int], Rows], window: DateWindow
 ) -> Iterator[tuple[Sequence[date], Rows | PlatformError]]:
-    """Ask for the days of a window, the newest first, in parts that are as long as Meta answers.
+    """Ask for the days of a window, newest first, in the longest parts that Meta answers.
 
-    `ask` takes a window, the rows of a page, and those of the smallest page: only those of a single day become smaller.
+    `ask` takes a window and the number of rows on a page and on the smallest page. Only the pages of a single day get
+    smaller.
     """
     limit = INSIGHTS_PER_PAGE
 

@@ -1,11 +1,10 @@
-"""The meaning of Meta's error codes, and of the headers that tell how long to wait.
+"""The meaning of Meta's error codes, and of the headers that say how long to wait.
 
-Codes are those of Meta's pages `graph-api/guides/error-handling`, `graph-api/overview/rate-limiting` and the error
-lists of `marketing-api/reference`. The HTTP status says little: an expired token and a throttled account are both 400.
+Sources of the codes: `graph-api/guides/error-handling`, `graph-api/overview/rate-limiting`, and the error lists of
+`marketing-api/reference`. The HTTP status says little: an expired token and a throttled account are both 400.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,30 +38,30 @@ THROTTLES: dict[int, ThrottleScope] = {
     **dict.fromkeys(range(80000, 80015), ThrottleScope.ACCOUNT_ENDPOINT),  # one ad account's calls, by use case
 }
 ACCOUNT_LIMIT = 2446079
-"""With this subcode, code 17 is about the ad account, not about the user."""
+"""With this subcode, code 17 is about the ad account, not the user."""
 TRANSIENT = frozenset({1, 2, 368})
 SESSION = frozenset({102, 190})
-"""Meta rejects the access token."""
+"""Rejections of the access token."""
 PERMISSION = frozenset({10, *range(200, 300)})
 NO_SUCH_OBJECT = (100, 33)
-"""Meta's answer also for an object that the user may not see."""
+"""The answer also for an object that the user may not see."""
 OUR_APP = frozenset({3, 101, 270, 2635})
-"""A missing capability, an unknown app id, an app of the lowest access tier, a retired version of the API."""
+"""A missing capability, an unknown app id, the lowest access tier, a retired version of the API."""
 OUR_APP_PHRASES = ("client secret", "validating application", "appsecret_proof", "api access blocked")
-"""Refusals of our app under codes with another usual meaning: 1, 100, 190 and 200."""
+"""Refusals of our app under codes that usually mean something else: 1, 100, 190 and 200."""
 PERMISSION_PHRASES = ("missing perm", "permission", "not authorized", "not have access")
-"""A missing permission under codes with another usual meaning, such as `(#100) Missing perms`."""
+"""Missing permissions under codes that usually mean something else, such as `(#100) Missing perms`."""
 TOO_MUCH_DATA = "reduce the amount of data"
 TOO_SLOW = 1504018
-"""The subcode of a query that took too long at Meta: a smaller date range may not."""
+"""The subcode of a query that took Meta too long; a shorter date range may work."""
 DELETED_REFUSED = 1815001
-"""The subcode of a request for deleted objects where Meta does not list any."""
+"""The subcode of a request for deleted objects that Meta does not list."""
 NO_ALIAS = 803
 NO_ALIAS_PHRASE = "aliases you requested do not exist"
 
 CODE_REFUSED = frozenset({36007, 36008, 36009})
 CODE_PHRASE = "verification code"
-"""Refusals of a consent's code: expired, of another redirect, used (seen live by many; no page lists them)."""
+"""Refusals of a consent's code that has expired, was used, or has another redirect (seen live, not documented)."""
 
 APP_REMOVED = 458
 ENDED_SESSIONS = {
@@ -72,8 +71,8 @@ ENDED_SESSIONS = {
     464: "the user's Facebook account is not confirmed",
     492: "the user has lost the role on the page",
 }
-"""Subcodes of a session that no renewed token restores. With any other (463 and 467 are "expired, revoked or otherwise
-invalid"), another process may have a newer token; if not, the exchange of the token fails with the reason.
+"""Subcodes of a session that a renewed token does not restore. With any other (463 and 467 are "expired, revoked or
+otherwise invalid"), another process may have a newer token; if not, the exchange of the token fails with the reason.
 """
 
 THROTTLED = {
@@ -82,14 +81,14 @@ THROTTLED = {
     ThrottleScope.ACCOUNT_ENDPOINT: "this account for this kind of data",
 }
 APP_WAIT_SECONDS = 600.0
-"""The wait of a throttled app, which Meta does not name; Airbyte's connector waits ten minutes."""
+"""How long a throttled app waits. Meta does not say; Airbyte's connector waits ten minutes."""
 ACCOUNT_WAIT_SECONDS = 300.0
-"""The wait of an account of a lower-tier app or of a user, if no header names it."""
+"""How long a user, or an account of a lower-tier app, waits if no header says so."""
 
 
 @dataclass(frozen=True)
 class Meanings:
-    """What a rejected token and a missing permission mean: it depends on what a call is about."""
+    """What a rejected token and a missing permission mean for one kind of call."""
 
     token: type[PlatformError]
     permission: type[PlatformError]
@@ -99,21 +98,20 @@ ABOUT_ACCOUNT = Meanings(token=TokenRejected, permission=AccountInaccessible)
 ABOUT_USER = Meanings(token=TokenRejected, permission=ScopeMissing)
 ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ScopeMissing)
 
-
 PERMISSION_SENTENCES: dict[type[PlatformError], str] = {
     AccountInaccessible: "does not let this user read the account: it is closed, or the permission was removed",
-    ScopeMissing: "has no permission of the user to read ads",
+    ScopeMissing: "has no permission from the user to read ads",
 }
 
 
 class TooMuchData(Unavailable):
-    """The reply would be too large for Meta, or take it too long: ask for fewer days or rows."""
+    """The reply is too large for Meta, or takes it too long: ask for fewer days or rows."""
 
     is_silence: ClassVar[bool] = False
 
 
 def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
-    """Return the error that a reply means, whatever its HTTP status; None for a success."""
+    """Return the error that a reply means, regardless of its HTTP status; None for a success."""
     error = field_of(reply.body, "error")
     if isinstance(error, dict):
         return _error(meanings, error, reply)
@@ -135,17 +133,17 @@ def _error(meanings: Meanings, error: Mapping[str, Any], reply: Reply) -> Platfo
         scope = ThrottleScope.ACCOUNT if subcode == ACCOUNT_LIMIT and code < 80000 else THROTTLES[code]
         message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
         return Throttled(PlatformName.META, message, name, _wait_seconds(reply.headers, scope), scope)
-    # What Meta says of a token may quote it.
+    # Meta's words about a token may quote it.
     return kind(PlatformName.META, sentence if code in SESSION else sentence + quote(said), name)
 
 
-def _verdict(  # noqa: PLR0911 - one arm for each kind of error
+def _verdict(  # noqa: PLR0911 - one return for each kind of error
     meanings: Meanings, code: int, subcode: int | None, said: str, *, in_trouble: bool
 ) -> tuple[type[PlatformError], str]:
     words = said.lower()
     if subcode in CODE_REFUSED or CODE_PHRASE in words:
         kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
-        return kind, "does not take the code of the consent"
+        return kind, "does not accept the code of the consent"
     if code in OUR_APP or any(phrase in words for phrase in OUR_APP_PHRASES):
         return Misconfigured, "refuses our app: check its id, secret and access"
     if code in THROTTLES:
@@ -169,26 +167,21 @@ def refuses_deleted(error: PlatformError) -> bool:
     return (error.code or "").endswith(f"/{DELETED_REFUSED}")
 
 
-def absent_among(error: PlatformError, ids: Sequence[str]) -> frozenset[str] | None:
-    """Return which of the objects do not exist, if the error says so: none if it does not say which; None otherwise.
-
-    Meta answers for none of several objects if one of them does not exist.
-    """
-    if error.code == "/".join(map(str, NO_SUCH_OBJECT)) or error.code == str(NO_ALIAS) or NO_ALIAS_PHRASE in str(error):
-        return frozenset(re.findall(r"[0-9]+", error.message)) & frozenset(ids)
-    return None
+def is_absence(error: PlatformError) -> bool:
+    """Whether an object does not exist. Meta then does not answer for any other object in the request either."""
+    return error.code in ("/".join(map(str, NO_SUCH_OBJECT)), str(NO_ALIAS)) or NO_ALIAS_PHRASE in error.message
 
 
 def app_usage(headers: Mapping[str, str]) -> float:
-    """Return the used share of our app's calls in percent; 0 if no header names it."""
+    """Return how much of our app's quota is used, in percent; 0 if no header says so."""
     insights = _header(headers, "x-fb-ads-insights-throttle").get("app_id_util_pct")
     return max(map(_number, (*_header(headers, "x-app-usage").values(), insights)), default=0.0)
 
 
 def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
-    """Return how long the app or the account must wait.
+    """Return the wait: `X-Business-Use-Case-Usage` is in minutes, `X-Ad-Account-Usage` in seconds.
 
-    `X-Business-Use-Case-Usage` is in minutes, `X-Ad-Account-Usage` in seconds; both are about accounts.
+    Neither is about the app.
     """
     if scope is ThrottleScope.PLATFORM:
         return APP_WAIT_SECONDS
@@ -201,7 +194,7 @@ def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
 
 
 def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Return a header of JSON text; it is only a hint, so anything else counts as none."""
+    """Return a JSON header; it is only a hint, so anything else counts as absent."""
     try:
         value = orjson.loads(headers.get(name, "{}"))
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
 """Meta's ad accounts, campaigns and insights as our values.
 
-Names of fields and statuses are those of the official SDK (`facebook-business` 26).
+Source of field names and statuses: the official SDK (`facebook-business` 26).
 """
 
 from collections.abc import Sequence
@@ -50,25 +50,25 @@ CAMPAIGN_STATUSES = {
     "DELETED": CampaignStatus.REMOVED,
 }
 UNDER_WAY = frozenset({"IN_PROCESS", "WITH_ISSUES"})
-"""Effective statuses about Meta's checks; such a campaign may spend, so the status that its owner set counts."""
+"""Effective statuses about Meta's checks. Such a campaign may spend, so its owner's status counts."""
 DELETED = "DELETED"
 LISTED_STATUSES = (*(status for status in CAMPAIGN_STATUSES if status != DELETED), *sorted(UNDER_WAY))
-"""The effective statuses that `/campaigns` lists: a request for deleted campaigns is refused there."""
+"""The effective statuses to list: `/campaigns` refuses a request for deleted campaigns."""
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies with budgets in whole units; all others are in hundredths. Meta's table differs from ISO 4217."""
+"""Currencies with budgets in whole units, not hundredths. Meta's table differs from ISO 4217."""
 BUDGETS = {"daily_budget": BudgetKind.DAILY, "lifetime_budget": BudgetKind.LIFETIME}
 
 PURCHASES = ("purchase", "omni_purchase", "offsite_conversion.fb_pixel_purchase")
-"""Our conversion: the first of these action types that a row has.
+"""A conversion is the first of these action types that a row has.
 
-Meta repeats one purchase under several types, and not every row has the first: adding them would count it twice.
+Meta repeats one purchase under several types, so adding them would count it twice. Not every row has the first.
 """
 ADS_SCOPES = frozenset({"ads_read", "ads_management"})
 
 
 def account_of(row: Record) -> AdAccount:
-    """Return an ad account; its id has no `act_`, unlike in paths."""
+    """Read an ad account. Unlike in paths, its id has no `act_`."""
     return AdAccount(
         external_id=row.identifier("account_id"),
         name=row.text("name"),
@@ -79,7 +79,7 @@ def account_of(row: Record) -> AdAccount:
 
 
 def campaign_of(account: AdAccount, row: Record) -> Campaign:
-    """Return a campaign. Meta still calls it active after its last day."""
+    """Read a campaign. Meta still calls it active after its last day."""
     native = row.text("effective_status")
     return Campaign(
         external_id=row.identifier("id"),
@@ -95,7 +95,7 @@ def campaign_of(account: AdAccount, row: Record) -> Campaign:
 
 
 def _budget(row: Record, currency: str) -> Budget:
-    """Return the campaign's budget; absent or "0" is not set, and without any the ad sets have budgets."""
+    """Read the campaign's budget: absent and "0" mean not set. Without any, the ad sets have budgets."""
     for field, kind in BUDGETS.items():
         if row.get(field) not in (None, "0"):
             amount = Decimal(row.count(field))
@@ -104,9 +104,9 @@ def _budget(row: Record, currency: str) -> Budget:
 
 
 def day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Record) -> DailyMetrics:
-    """Return a campaign's day; all figures are text, and money is in major units.
+    """Read a campaign's day. Figures are text, money is in major units.
 
-    The conversions and their value are those of the first of the action types that the row has.
+    The first of the action types that the row has is the conversion.
     """
     counts, values = _by_type(row, "actions"), _by_type(row, "action_values")
     chosen = next((action for found in (counts, values) for action in actions if action in found), "")
@@ -123,7 +123,7 @@ def day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Recor
 
 
 def total_of(window: DateWindow, row: Record) -> DailyTotal:
-    """Return what an account spent on a day."""
+    """Read what an account spent on a day."""
     return DailyTotal(
         day=_reported_day(window, row), spend=row.decimal("spend"), currency=row.currency("account_currency")
     )
@@ -137,7 +137,6 @@ def _reported_day(window: DateWindow, row: Record) -> date:
 
 
 def _by_type(row: Record, field: str) -> dict[str, Any]:
-    """Return a row's actions by their type."""
     actions = [] if row.get(field) is None else row.rows(field)
     if not all(isinstance(action, dict) for action in actions):
         raise row.invalid(field)
@@ -149,9 +148,9 @@ def _value_of(actions: dict[str, Any], kind: str) -> Decimal:
 
 
 def data_access_of(body: Record) -> tuple[datetime | None, bool]:
-    """Return when the data access of a described token ends (None if never), and whether it may read ads.
+    """Return when a token's data access ends (None if never), and whether the token may read ads.
 
-    What Meta leaves out of the description means no limit.
+    A limit that the description does not mention does not exist.
     """
     data = body.record("data")
     scopes = data.get("scopes")

@@ -1,7 +1,7 @@
-"""Meta's consent page, and the tokens that it leads to.
+"""Meta's consent page and token endpoint.
 
-Facts: developers.facebook.com/docs/facebook-login, pages `guides/advanced/manual-flow` and
-`guides/access-tokens/get-long-lived`; the scope is that of the Marketing API's page on authorization.
+Sources: developers.facebook.com/docs/facebook-login, pages `guides/advanced/manual-flow` and
+`guides/access-tokens/get-long-lived`; for the scope, the Marketing API's page on authorization.
 """
 
 from urllib.parse import urlencode
@@ -19,12 +19,12 @@ LOGIN_HOST = "https://www.facebook.com"
 CONSENT_PATH = "/dialog/oauth"
 TOKEN_PATH = "/oauth/access_token"  # noqa: S105 - a path
 SCOPE = "ads_read"
-"""It is enough for accounts, campaigns and insights; whoever manages ads needs another one."""
+"""Enough for accounts, campaigns and insights; managing ads needs another one."""
 
 
-def base_of(app: AppCredentials, live_host: str = LIVE_HOST) -> str:
-    """Return the address of the API, or of the sandbox in its place."""
-    return (app.base_url or live_host).rstrip("/") + BASE_PATH
+def api_url(app: AppCredentials, path: str) -> str:
+    """Return the address of a path of the API."""
+    return app.host(LIVE_HOST) + BASE_PATH + path
 
 
 class MetaLogin(Login):
@@ -33,7 +33,7 @@ class MetaLogin(Login):
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the login dialog, which has no PKCE without OpenID Connect.
 
-        `auth_type=rerequest` asks again for a permission that the user has declined before.
+        `auth_type=rerequest` asks again for a permission that the user declined before.
         """
         query = {
             "client_id": self.app.client_id,
@@ -43,7 +43,7 @@ class MetaLogin(Login):
             "auth_type": "rerequest",
             "state": state,
         }
-        return f"{base_of(self.app, LOGIN_HOST)}{CONSENT_PATH}?{urlencode(query)}"
+        return f"{self.app.host(LOGIN_HOST)}{BASE_PATH}{CONSENT_PATH}?{urlencode(query)}"
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for a token of an hour or two, and that for one of sixty days."""
@@ -55,5 +55,5 @@ class MetaLogin(Login):
 
     def _ask(self, query: dict[str, str]) -> GrantTokens:
         keys = {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}
-        request = self.oauth.http.build_request("GET", base_of(self.app) + TOKEN_PATH, params={**query, **keys})
+        request = self.oauth.http.build_request("GET", api_url(self.app, TOKEN_PATH), params={**query, **keys})
         return tokens_of(Record(PlatformName.META, self.oauth.send(request).body), may_last=True)

@@ -1,4 +1,4 @@
-"""Meta's listings page by page: smaller pages if a reply would be too large."""
+"""Meta's listings, page by page, with smaller pages if a reply would be too large."""
 
 import hashlib
 import hmac
@@ -13,18 +13,18 @@ from sivera.breaker import Subject
 from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.meta_errors import TooMuchData, app_usage
-from sivera.platforms.meta_login import base_of
+from sivera.platforms.meta_login import api_url
 from sivera.platforms.parts import all_rows
 from sivera.platforms.rows import Record
 from sivera.values import PlatformName
 
 FEWEST_PER_PAGE = 25
-"""Meta's own default. If it cannot answer with so few rows, it cannot answer."""
+"""Meta's default. If it cannot send even these, the question has failed."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question to Meta: a path, its parameters, what the calls are about, and the fields that tell rows apart."""
+    """A question to Meta. The fields of the `key` tell rows apart."""
 
     path: str
     params: Mapping[str, str]
@@ -34,7 +34,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a listing, and the highest used share of our app's calls that its replies named, in percent."""
+    """The rows of a listing, and the highest usage of our app's quota, in percent, that its replies named."""
 
     rows: list[Any]
     usage: float
@@ -42,10 +42,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Pager:
-    """Asks questions with one kind of caller.
-
-    Our app's secret proves that a call comes from our app, which apps can require.
-    """
+    """Asks questions through one caller."""
 
     caller: Caller
     app: AppCredentials
@@ -56,11 +53,11 @@ class Pager:
         return self.caller.call(tokens, build, question.subject)
 
     def rows(self, tokens: TokenSource, question: Question, limit: int, fewest: int = FEWEST_PER_PAGE) -> Rows:
-        """Read all pages. If Meta refuses pages of `limit` rows, they become smaller, down to the `fewest`.
+        """Read all pages of `limit` rows; if Meta refuses those, of fewer rows, down to the `fewest`.
 
         Raises:
             TooMuchData: Meta refuses the smallest page too.
-            InvalidReply: A page is not as documented, or the pages bring nothing new and have no end.
+            InvalidReply: A page is not as documented, or the listing does not end.
         """
         usage = 0.0
 
@@ -82,26 +79,26 @@ class Pager:
         return Rows(all_rows(PlatformName.META, pages(), *question.key), usage)
 
     def request(self, method: str, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
-        """Return a request with an access token, and the proof that it comes from our application."""
+        """Return a request with an access token, and the proof (which apps can require) that our app sends it."""
         secret = self.app.client_secret.get_secret_value().encode()
         proof = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
         return self.caller.http.build_request(
             method,
-            base_of(self.app) + path,
+            api_url(self.app, path),
             params={**params, "appsecret_proof": proof},
             headers={"Authorization": f"Bearer {token}"},
         )
 
 
 def body_of(reply: Reply) -> Record:
-    """Return the body of a reply."""
+    """Return a reply's body."""
     return Record(PlatformName.META, reply.body)
 
 
 def _next(body: Record) -> dict[str, str] | None:
-    """Return what asks for the next page. Every page has a cursor; only `next` says that there is a next page.
+    """Return the parameter for the next page. Every page has a cursor, but only `next` says that there is another.
 
-    The URL in `next` itself is not used: it may contain the access token.
+    The URL in `next` is not used, because it may contain the access token.
     """
     if body.get("paging") is None or body.record("paging").get("next") is None:
         return None

@@ -1,4 +1,4 @@
-"""What logins share: the authorization code grant of RFC 6749 with PKCE (RFC 7636), and the tokens of an answer."""
+"""Shared by the logins: the authorization code grant of RFC 6749 with PKCE (RFC 7636), and reading tokens."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,25 +10,30 @@ from pydantic import SecretStr
 
 from sivera.breaker import Subject
 from sivera.errors import InvalidRequest, Misconfigured, PlatformError, ReconnectRequired, ThrottleScope, Unavailable
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, Login
+from sivera.platforms.base import Login
 from sivera.platforms.calling import Reply, trouble_of
 from sivera.platforms.rows import Record, field_of
 from sivera.values import GrantTokens, PlatformName
 
 Verdicts = Mapping[str, tuple[type[PlatformError], str]]
 
+LONGEST_LIFE_SECONDS = 400 * 24 * 3600
+"""No platform issues an access token for more than a year: a longer lifetime is an error."""
 OAUTH_ERRORS: Verdicts = {
     "invalid_client": (Misconfigured, "refuses our client id or secret; correct the keys of the app"),
     "unauthorized_client": (Misconfigured, "does not let our application get tokens; check the keys of the app"),
-    "unsupported_grant_type": (Misconfigured, "knows no such grant; check the keys and the base URL of the app"),
-    "server_error": (Unavailable, "can give no tokens at the moment"),
-    "temporarily_unavailable": (Unavailable, "can give no tokens at the moment"),
+    "unsupported_grant_type": (
+        Misconfigured,
+        "does not support our type of grant; check the keys and the base URL of the app",
+    ),
+    "server_error": (Unavailable, "cannot issue tokens at the moment"),
+    "temporarily_unavailable": (Unavailable, "cannot issue tokens at the moment"),
 }
 """The errors of RFC 6749, 5.2."""
 
 
 def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of a token endpoint means; `verdicts` are those of the platform's own codes."""
+    """Return the error that a token endpoint's reply means. `verdicts` covers the platform's own codes."""
     name = field_of(reply.body, "error")
     if reply.status == 200 and (not name or field_of(reply.body, "access_token")):
         return None
@@ -44,7 +49,7 @@ def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> 
 
 
 class PkceLogin(Login):
-    """The login of a platform that keeps to the RFCs. `options` are parameters of its own for the consent page."""
+    """The login of a platform that follows the RFCs. `options` are its own parameters for the consent page."""
 
     scope: ClassVar[str]
     options: ClassVar[Mapping[str, str]] = {}
@@ -78,7 +83,7 @@ class PkceLogin(Login):
         return tokens_of(answer, needs_refresh=True)
 
     def check_scope(self, answer: Record) -> None:
-        """Raise ScopeMissing if the user has not allowed our scope, on a platform that says so."""
+        """Raise ScopeMissing if the answer says that the user did not allow our scope."""
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token (RFC 6749, section 6)."""
@@ -97,9 +102,9 @@ class PkceLogin(Login):
 def tokens_of(
     answer: Record, *, kept: SecretStr | None = None, needs_refresh: bool = False, may_last: bool = False
 ) -> GrantTokens:
-    """Read the tokens of an answer (RFC 6749, 5.1); the refresh token that is `kept` stays if it has no other.
+    """Read the tokens of an answer (RFC 6749, 5.1). If it has no refresh token, the grant keeps `kept`.
 
-    Tokens that `may_last` do not expire if the answer names no lifetime.
+    With `may_last`, an answer without a lifetime has a token that does not expire.
     """
     access = answer.text("access_token")
     seconds = answer.count("expires_in") if answer.has("expires_in") or not may_last else 0

@@ -1,4 +1,4 @@
-"""Listings page by page, and questions that are asked again in halves if a platform cannot answer them whole."""
+"""Reading listings page by page, and halving questions that a platform cannot answer as a whole."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
@@ -12,18 +12,18 @@ T = TypeVar("T")
 AnswerT = TypeVar("AnswerT")
 
 MAX_PAGES = 10_000
-"""A listing with more pages than this repeats itself."""
+"""A listing with more pages than this does not end."""
 MAX_EMPTY_PAGES = 20
-"""After this many pages in a row without a row that is new, a listing has an error, not an end."""
+"""This many pages in a row without a new row are an error."""
 MOST_UNREAD = 3
-"""If this many days cannot be read, and fewer can, the others are not tried."""
+"""If this many days cannot be read, and fewer could, the others are not tried."""
 
 
 def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:
-    """Return the rows of all pages, without those that an earlier page has too; pages in the middle may be empty.
+    """Return the rows of all pages without those that an earlier page has too; pages in the middle may be empty.
 
-    Rows are told apart by the fields of their key; one without a key, or another one with the same key on its page, by
-    its place there.
+    The fields of the `key` tell rows apart. A row without a key, or with the key of a different row on its page, is
+    told apart by its place on the page.
     """
     found: dict[str, Any] = {}
     idle = 0
@@ -50,9 +50,9 @@ def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
 def in_halves(
     parts: Iterable[Sequence[T]], ask: Callable[[Sequence[T]], AnswerT], splits: Callable[[PlatformError], bool]
 ) -> Iterator[tuple[Sequence[T], AnswerT | PlatformError]]:
-    """Ask for each part, the last first; halve one that is refused with an error that `splits`.
+    """Ask for each part, the last one first. Halve a part if its error `splits`.
 
-    Yield each part with its answer as soon as it is there, and an item that is refused by itself with its error.
+    Yield each part with its answer as soon as it arrives, or a single item with its error.
     """
     todo = list(parts)
     while todo:
@@ -70,16 +70,12 @@ def in_halves(
 
 
 def window_of(days: Sequence[date]) -> DateWindow:
-    """Return the window of consecutive days."""
+    """Return the window of some consecutive days."""
     return DateWindow(since=days[0], until=days[-1])
 
 
 def unread_days(answers: Iterable[tuple[Sequence[date], list[Any] | PlatformError]]) -> tuple[list[Any], list[OddRow]]:
-    """Return the rows of all parts, and the days that could not be read.
-
-    Raises:
-        PlatformError: Most days cannot be read.
-    """
+    """Return the rows of all parts and the days that cannot be read; raise the last error if most cannot."""
     rows, unread_, days = list[Any](), list[OddRow](), 0
     error: PlatformError | None = None
     for part, answer in answers:

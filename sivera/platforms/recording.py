@@ -1,6 +1,6 @@
-"""Recording what is sent to a platform and what comes back: names, types and counts, never a value.
+"""Recording what is sent to a platform and what comes back: names of fields, types and counts, never a value.
 
-So a record can be shown to anyone: it has no id, no name, no token and no amount.
+A record can be shown to anyone, because it has no ids, names, tokens or amounts.
 """
 
 import gzip
@@ -18,23 +18,23 @@ import orjson
 STANDARD_HEADERS = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
 STANDARD_MEDIA = frozenset({"*/*", "application/json", "application/x-www-form-urlencoded"})
 KEPT_SEGMENT = re.compile(r"v[\d.]+|o2|oauth2|\D*")
-"""What stays of a path: versions, and whatever has no digit. The rest are ids."""
+"""The parts of a path to keep: versions, and those without a digit. The rest are ids."""
 REGION = re.compile(r"^/(na|eu|fe)(?=/)")
-"""In the sandbox, a folder stands for Amazon's host of a region."""
+"""The sandbox's folder for Amazon's host in a region."""
 ID = re.compile(r"\d{4,}")
 FIELD = re.compile(r"(?!.*\d{4})@?[A-Za-z_][\w.-]*", re.ASCII)
-"""The name of a field. Whatever else is a key may be an id or a name that people chose."""
+"""The name of a field. Any other key may be an id or a name that people chose."""
 QUOTED = re.compile(r"'[^']*'")
 GAQL_NAME = re.compile(r"[a-z_]+\.[a-z_.]+|(?<=FROM )[a-z_]+")
 GZIP = b"\x1f\x8b"
 SIGNED_URL = "{url}"
-"""The path of a download: its address comes from the platform."""
+"""Stands for the address of a download, which the platform has chosen."""
 TYPES = {str: "text", bool: "true or false", int: "number", float: "number", type(None): "null"}
 
 
 @dataclass
 class Exchange:
-    """A request and its reply. `fields` has the type of each field of the reply; `status` is None without a reply."""
+    """A request and its reply. `fields` has the type of each field in the reply; `status` is None without a reply."""
 
     method: str
     path: str
@@ -47,17 +47,17 @@ class Exchange:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What two requests of the same kind have in common."""
+        """Equal for requests of the same kind."""
         return self.method, self.path, *self.parameters
 
     @property
     def is_refused(self) -> bool:
-        """Whether the answer is an HTTP error. A duplicate (425) names what it duplicates, and is none."""
+        """Whether the answer is an HTTP error. A duplicate (425), which names the original, is not."""
         return self.status is not None and self.status >= 400 and self.status != 425
 
 
 class Recorder:
-    """The exchanges of an HTTP client, in their order. `base_url` is in front of the paths of a sandbox."""
+    """Records the exchanges of an HTTP client in order. The paths of a sandbox start with its `base_url`."""
 
     def __init__(self, http: httpx.Client, base_url: str | None = None) -> None:
         self.exchanges: list[Exchange] = []
@@ -78,13 +78,12 @@ class Recorder:
 
 
 def exchange_of(request: httpx.Request, base: str = "") -> Exchange:
-    """Describe a request by the names in it."""
+    """Describe a request by the names that it contains."""
     headers = [name for name, value in request.headers.items() if _is_ours(name, value)]
-    parameters = {name for name, _ in parse_qsl(request.url.query.decode(), keep_blank_values=True)} | set(
-        _body_names(request)
-    )
+    query = parse_qsl(request.url.query.decode(), keep_blank_values=True)
+    parameters = {*(name for name, _ in query), *_body_names(request)}
     if request.method == "GET" and not headers and "client_id" not in parameters:
-        return Exchange("GET", SIGNED_URL, [], [])  # nothing in it is ours
+        return Exchange("GET", SIGNED_URL, [], [])
     path = REGION.sub("", request.url.path.removeprefix(base))
     return Exchange(request.method, "/".join(map(_without_id, path.split("/"))), sorted(headers), sorted(parameters))
 
@@ -96,7 +95,7 @@ def _without_id(segment: str) -> str:
 
 
 def _is_ours(header: str, value: str) -> bool:
-    """Whether one of our clients has set a header, and not the library."""
+    """Whether one of our clients set a header, not the HTTP library."""
     return header not in STANDARD_HEADERS and not (header in ("accept", "content-type") and value in STANDARD_MEDIA)
 
 
@@ -108,12 +107,12 @@ def _body_names(request: httpx.Request) -> Iterator[str]:
     for name, _ in fields_of(body):
         yield name.removesuffix("[]")
     if isinstance(query := body.get("query"), str):
-        # Of a query, the names of its fields and of what they are of.
+        # The fields and resources that a query names.
         yield from GAQL_NAME.findall(QUOTED.sub("", query))
 
 
 def body_of(content: bytes) -> Any:
-    """Parse a body, also a file of gzip; None if it is no JSON."""
+    """Parse a body, gzipped or not; None if it is not JSON."""
     try:
         return orjson.loads(gzip.decompress(content) if content[:2] == GZIP else content)
     except (OSError, EOFError, zlib.error, orjson.JSONDecodeError):
@@ -121,7 +120,7 @@ def body_of(content: bytes) -> Any:
 
 
 def fields_of(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the fields within a value, by their dotted names, with the type of each."""
+    """Yield the dotted name and the type of each field within a value."""
     match value:
         case dict():
             for key, inner in value.items():
@@ -134,7 +133,7 @@ def fields_of(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def types_of(body: Any) -> dict[str, str]:
-    """Return the fields of a reply, by name, with every type that each has in it."""
+    """Return every type that each field has in a reply."""
     found: dict[str, set[str]] = {}
     for name, kind in fields_of(body):
         found.setdefault(name, set()).add(kind)
@@ -142,7 +141,7 @@ def types_of(body: Any) -> dict[str, str]:
 
 
 def rows_in(body: Any) -> int:
-    """Count the objects in the first list of objects in a reply; a part of Google's stream has a list of its own."""
+    """Count the objects in a reply's first list of objects, or in those of all parts of a Google stream."""
     match body:
         case dict():
             return next((count for inner in body.values() if (count := rows_in(inner))), 0)

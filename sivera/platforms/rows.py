@@ -1,4 +1,4 @@
-"""Reading the rows of a reply one by one: an odd row is left out and named, and its neighbours are read."""
+"""Reading the rows of a reply one by one: an odd row is left out and named, the others are read."""
 
 import json
 import re
@@ -29,25 +29,21 @@ from sivera.values import (
 RowT = TypeVar("RowT")
 
 IDENTIFIER = re.compile(r"[0-9]{1,64}")
-"""All four platforms number their things; anything else could change the path of a URL."""
+"""All four platforms use numbers; anything else could change the path of a URL."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 CURRENCY = re.compile(r"[A-Z]{3}")
 CODE = re.compile(r"[0-9]{1,9}")
 MAX_DIGITS = 19
 EPOCH_MS_FROM = 100_000_000_000
-"""Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
+"""Amazon documents 'epoch' without a unit. From here on it is milliseconds, as it would be the year 5138 in seconds."""
 UNIX_TIME = re.compile(r"[0-9]{10}|[0-9]{13}")
-"""As text: in seconds or in milliseconds. Eight digits are a day."""
+"""A text of seconds or milliseconds. Eight digits are a day."""
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-"""An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository), and Amazon 0."""
+"""An earlier time means none: Meta sends the Unix epoch (according to the SDK's repository), Amazon 0."""
 
 
 def read_json(content: bytes) -> Any:
-    """Parse JSON, also with half a surrogate pair or NaN in it, which `read_rows` leaves out with its row.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
+    """Parse JSON, or raise ValueError. Half a surrogate pair and NaN are accepted: `read_rows` leaves out their row."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -59,8 +55,8 @@ def read_json(content: bytes) -> Any:
 class Record:
     """A JSON object of a reply, read field by field.
 
-    The methods raise InvalidReply with the name of a field that is missing or not as documented. A number may be a JSON
-    number or text: recorded replies have both, whatever is documented.
+    The methods raise InvalidReply, with the field's name, if a field is missing or not as documented. Numbers may be
+    JSON numbers or text: recorded replies have both, regardless of the documentation.
     """
 
     __slots__ = ("_fields", "_path", "_platform")
@@ -126,7 +122,7 @@ class Record:
         """Return a whole number."""
         value = self._fields.get(name)
         if type(value) is str and value.isdecimal() and value.isascii() and len(value) < MAX_DIGITS:
-            return int(value)  # most are written so, and this is the fastest way
+            return int(value)  # the fast way, and most are like this
         number = self.decimal(name)
         if (whole := int(number)) != number:
             raise self.invalid(name)
@@ -139,7 +135,7 @@ class Record:
         return number
 
     def time(self, name: str) -> datetime | None:
-        """Return a time in ISO 8601, in UTC unless it names a zone, or in Unix time; None if it is absent or zero."""
+        """Return a time in ISO 8601 (UTC unless it names a zone) or Unix time; None if it is absent or zero."""
         value = self._fields.get(name)
         if type(value) is str and UNIX_TIME.fullmatch(value):
             value = int(value)
@@ -171,7 +167,7 @@ class Record:
         return day
 
     def currency(self, name: str) -> str:
-        """Return the code of a currency (ISO 4217); in any other text an amount could be taken for cents."""
+        """Return a currency's ISO 4217 code; with any other text, amounts could be mistaken for cents."""
         if not CURRENCY.fullmatch(code := self.text(name)):
             raise self.invalid(name)
         return code
@@ -184,14 +180,14 @@ class Record:
 
 
 def list_of(platform: PlatformName, body: Any) -> list[Any]:
-    """Return a reply that must be a list."""
+    """Return a reply that is a list, or raise InvalidReply."""
     if not isinstance(body, list):
         raise InvalidReply(platform, "sent a reply that is not a list")
     return body
 
 
 def code_of(value: Any) -> int | None:
-    """Return an error's code, a number or the text of one; None for anything else."""
+    """Return an error's code from a number or its text; None for anything else."""
     if type(value) is str and CODE.fullmatch(value):
         return int(value)
     return value if type(value) is int else None
@@ -211,10 +207,12 @@ def read_rows(
     *key: str,
     all_may_be_odd: bool = False,
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
-    """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
+    """Read rows one by one. Return their values, and the rows that are not as documented.
 
-    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person. Of a few rows among many
-    `all_may_be_odd`.
+    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for people.
+
+    Raises:
+        InvalidReply: Most rows are odd. With `all_may_be_odd`, that is not an error.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
@@ -249,10 +247,10 @@ def campaigns_of(
     complete: bool = True,
     of_changes: bool = False,
 ) -> CampaignListing:
-    """Return the campaigns of rows, each once; `complete` only if no row was odd.
+    """Read campaigns, each once; the listing is only `complete` if no row is odd.
 
-    A listing `of_changes` is never complete, and all of its rows may be odd: a single odd campaign that changes would
-    fail it again and again.
+    A listing `of_changes` is never complete, and all of its rows may be odd. Otherwise a single odd campaign that keeps
+    changing would fail it every time.
     """
     found, odd = read_rows(platform, rows, read, *key, all_may_be_odd=of_changes)
     campaigns = {campaign.external_id: campaign for campaign in found}
@@ -263,7 +261,7 @@ def campaigns_of(
 def metrics_of(
     platform: PlatformName, window: DateWindow, rows: Iterable[Any], read: Callable[[Record], DailyMetrics], *key: str
 ) -> MetricsReading:
-    """Return the figures of rows, the last row of each campaign and day; rows of zeros mean the same as no row."""
+    """Read figures: the last row of each campaign and day, without rows of zeros, which mean the same as no row."""
     found, odd = read_rows(platform, rows, read, *key)
     last = {(row.campaign_id, row.day): row for row in found}
     return MetricsReading(window=window, rows=tuple(filter(_says_something, last.values())), left_out=odd)
@@ -276,11 +274,11 @@ def _says_something(row: DailyMetrics) -> bool:
 def totals_of(
     platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], DailyTotal], *key: str
 ) -> TotalsReading:
-    """Return what rows say that an account spent a day, the last row of each."""
+    """Read an account's spend: the last row of each day."""
     totals, odd = read_rows(platform, rows, read, *key)
     return TotalsReading(days=tuple({total.day: total for total in totals}.values()), left_out=odd)
 
 
 def unread(id_: str, error: PlatformError) -> OddRow:
-    """Return the name of a thing that an error kept from being read."""
+    """Return the row for something that could not be read because of an error."""
     return OddRow(id=id_, why=f"cannot be read: {error.message}")

@@ -1,8 +1,7 @@
 """TikTok Ads: API for Business v1.3.
 
-Every reply is HTTP 200 with the verdict in `code`; parameters that are lists or objects are JSON text. Facts are from
+Every reply is HTTP 200 with the verdict in `code`. Parameters that are lists or objects are JSON text. The source is
 the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) unless a line says otherwise.
-`tiktok_json` explains replies and codes.
 """
 
 import json
@@ -21,7 +20,7 @@ from sivera.platforms.parts import all_rows, batches, in_halves, unread_days, wi
 from sivera.platforms.rows import Record, campaigns_of, field_of, metrics_of, read_rows, totals_of, unread
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import COUNT_METRIC, VALUE_METRIC, account_of, campaign_of, day_of, total_of
-from sivera.platforms.tiktok_login import BASE_PATH, TikTokLogin, data_of, host_of
+from sivera.platforms.tiktok_login import BASE_PATH, LIVE_HOST, TikTokLogin, data_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -42,13 +41,13 @@ REPORT_PATH = "/report/integrated/get/"
 
 ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
-"""The most ids that a report's filter takes."""
+"""The most ids in a report's filter."""
 DAYS_PER_REPORT = 30
 ONE_BAD_ID = "40002"
-"""The code for wrong parameters, with which `advertiser/info` refuses a call because of one of its ids (seen live)."""
+"""The code for wrong parameters; `advertiser/info` sends it because of a single id (seen live)."""
 PAGE_SIZE = 1000
 CUT_REPORT = "X-Tt-Ads-Throttle"
-"""The header of a report that leaves rows out: it covers 20,000 ads at most (TikTok's FAQ of reporting)."""
+"""The header of a report that lacks rows because it covers over 20,000 ads (TikTok's FAQ on reporting)."""
 
 ACCOUNT_FIELDS = json.dumps(["advertiser_id", "name", "currency", "timezone", "display_timezone", "status"])
 CAMPAIGN_FIELDS = json.dumps(
@@ -88,11 +87,11 @@ NOT_DESCRIBED = "is granted, but TikTok does not describe it"
 
 
 class ReportCut(InvalidReply):
-    """The report lacks rows: it covers more ads than TikTok puts into one."""
+    """The report lacks rows because it covers too many ads."""
 
 
 class RowsMissing(InvalidReply):
-    """The report has fewer rows than TikTok counts: a day that is missing would be read as zero."""
+    """The report has fewer rows than TikTok counts. A missing day would be read as zero."""
 
 
 class TikTokAds(PlatformClient):
@@ -103,13 +102,13 @@ class TikTokAds(PlatformClient):
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         super().__init__(app, http, breaker)
-        self._base = host_of(app) + BASE_PATH
+        self._base = app.host(LIVE_HOST) + BASE_PATH
         self._api = Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker)
         oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
         self.login = TikTokLogin(app, oauth)
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
-        """List the ad accounts of the grant; closed ones are marked, and those that TikTok does not describe left out.
+        """List the grant's ad accounts; closed ones are marked, and those that TikTok does not describe are left out.
 
         Raises:
             PlatformError: Also if TikTok refuses every account of the grant.
@@ -138,11 +137,11 @@ class TikTokAds(PlatformClient):
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List all campaigns of the account, deleted ones too; TikTok has no filter by time of change.
+        """List all campaigns of the account, including deleted ones; TikTok cannot filter by time of change.
 
-        The listing is complete if it has as many campaigns as TikTok counts. If a campaign vanishes between two pages,
-        the later ones move up, and one of them is on neither page. Campaigns of Smart+, GMV Max, Promote and TopView
-        are not in it.
+        The listing is complete if it has as many campaigns as TikTok counts. A campaign that vanishes between two pages
+        moves the later ones up, and one of them is on neither page. Campaigns of Smart+, GMV Max, Promote and TopView
+        are not listed.
         """
         rows, all_arrived = self._campaigns(tokens, account, CAMPAIGN_FIELDS)
         read = partial(campaign_of, account.currency)
@@ -151,10 +150,9 @@ class TikTokAds(PlatformClient):
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window, thirty days in each report; one that fails is raised after the others.
+        """Read the daily metrics of the window, thirty days in each report.
 
-        Raises:
-            InvalidReply: Also if a report has fewer rows than TikTok counts.
+        An error in a report is raised after the others were read.
         """
         errors: list[PlatformError] = []
         for span in map(window_of, batches(window.days, DAYS_PER_REPORT)):
@@ -168,10 +166,10 @@ class TikTokAds(PlatformClient):
             raise errors[0]
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day. A report that lacks rows is halved down to a day, which is left out.
+        """Read the account's spend on each day. A report that lacks rows is halved, and a day that lacks rows left out.
 
         Raises:
-            ReportCut: No day can be read.
+            ReportCut, RowsMissing: Most days cannot be read.
         """
         days = batches(window.days, DAYS_PER_REPORT)
         ask = partial(self._report, tokens, account, TOTALS, TOTALS_KEY)
@@ -180,7 +178,7 @@ class TikTokAds(PlatformClient):
         return read.model_copy(update={"left_out": (*read.left_out, *unread_)})
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Refresh a grant with a refresh token; any other has a token that does not expire, so prove that it works."""
+        """Use the refresh token. A grant without one has a token that does not expire: prove that it works."""
         if tokens.refresh_token is not None:
             return self.login.refresh(tokens.refresh_token)
         data_of(self.login.oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
@@ -197,12 +195,11 @@ class TikTokAds(PlatformClient):
         return self._http.build_request("GET", self._base + path, params=params, headers={"Access-Token": token})
 
     def _get(self, tokens: TokenSource, path: str, params: Mapping[str, str | int]) -> Reply:
-        """Send a GET; what it is about is its path, and the account that it names."""
         subject = Subject(endpoint=path, account=str(params.get("advertiser_id", "")))
         return self._api.call(tokens, partial(self._request, path, params), subject)
 
     def _all_rows(self, tokens: TokenSource, path: str, params: Mapping[str, str], *key: str) -> tuple[list[Any], bool]:
-        """Return the rows of all pages, and whether there are as many as TikTok counts."""
+        """Return the rows of all pages, and whether they are as many as TikTok counts."""
         counted = 0
 
         def pages() -> Iterator[list[Any]]:
@@ -215,7 +212,7 @@ class TikTokAds(PlatformClient):
                     raise ReportCut(self.platform, "leaves rows out of a report that covers over 20,000 ads")
                 data = data_of(reply)
                 if not (data.has("page_info") or data.has("list")):
-                    return  # as with a list that is absent: there are no rows
+                    return  # there are no rows
                 info = data.record("page_info")
                 last, counted = info.count("total_page"), max(counted, info.count("total_number"))
                 if info.count("page") != page:
@@ -240,9 +237,9 @@ class TikTokAds(PlatformClient):
         return reading.model_copy(update={"left_out": (*reading.left_out, *cut), "without_deleted": in_parts})
 
     def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
-        """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
+        """Return the rows by campaign and day, the campaigns left out, and whether the report was read in parts.
 
-        The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
+        It is read in parts if it covers too many ads. Campaigns that TikTok does not list are then missing.
         """
         days = span.days
 
@@ -284,17 +281,17 @@ class TikTokAds(PlatformClient):
 
 
 def _rows_of(data: Record) -> list[Any]:
-    """Return the list of a reply; TikTok leaves an empty one out."""
+    """Return the list of a reply; TikTok omits an empty one."""
     return [] if data.get("list") is None else data.rows("list")
 
 
 def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
-    """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
+    """Return a report's filter: all campaigns, including deleted ones, or only those that are named."""
     wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
     rules = [{"field_name": field, "filter_type": "IN", "filter_value": json.dumps(wanted[field])} for field in wanted]
     return {"filtering": json.dumps(rules)}
 
 
 def _is_one_bad_id(error: PlatformError) -> bool:
-    """Whether `advertiser/info` may answer without one of the ids."""
+    """Whether a call of `advertiser/info` may succeed without one of its ids."""
     return isinstance(error, AccountInaccessible) or (isinstance(error, InvalidRequest) and error.code == ONE_BAD_ID)

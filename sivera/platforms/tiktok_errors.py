@@ -1,7 +1,4 @@
-"""TikTok's codes as our errors.
-
-Codes are those of `NumericErrorCodes` in the official SDK (`tiktok-business-api-sdk-official` 1.1.3).
-"""
+"""The meaning of TikTok's codes: `NumericErrorCodes` of its SDK (`tiktok-business-api-sdk-official` 1.1.3)."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +15,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.calling import Reply, quote, seconds_from, trouble_of
+from sivera.platforms.calling import Reply, quote, retry_after, trouble_of
 from sivera.platforms.rows import code_of, field_of
 from sivera.values import PlatformName
 
@@ -34,7 +31,7 @@ ERRORS: dict[type[PlatformError], frozenset[int]] = {
         {40006, 40051, 40101, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
     ),
 }
-"""The codes of the SDK's `NumericErrorCodes` with a specific meaning; `error_of` handles the others."""
+"""The codes with a specific meaning; `error_of` handles the others."""
 CALL_ERRORS = {code: kind for kind, codes in ERRORS.items() for code in codes}
 GRANT_ERRORS = {
     **CALL_ERRORS,
@@ -55,15 +52,15 @@ SENTENCES: dict[type[PlatformError], str] = {
     InvalidRequest: "refuses our request",
 }
 NO_ACCESS = re.compile(r"permission|advertiser.*(not exist|n't exist|been deleted)", re.IGNORECASE)
-"""Words about access that come with codes for parameters too, such as 40002."""
+"""Words about access, also under codes for parameters such as 40002."""
 THROTTLE_WAIT_SECONDS = 60.0
-"""TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
+"""TikTok never says how long to wait. After a second, a minute is the shortest window in which it counts calls."""
 
 
 def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> PlatformError | None:
     """Return the error that a reply means, or None for a success.
 
-    `kinds` has the errors of known codes. Of the others, 4xxxx are our faults, the rest TikTok's.
+    `kinds` covers the known codes. An unknown 4xxxx is our fault, any other is TikTok's.
     """
     said = field_of(reply.body, "message")
     if trouble := trouble_of(PlatformName.TIKTOK, reply, wait=THROTTLE_WAIT_SECONDS, words=said):
@@ -84,5 +81,5 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
 def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:
     message = SENTENCES[kind] + quote(field_of(reply.body, "message"))
     if kind is Throttled:
-        return Throttled(PlatformName.TIKTOK, message, code, seconds_from(reply.headers, default=THROTTLE_WAIT_SECONDS))
+        return Throttled(PlatformName.TIKTOK, message, code, retry_after(reply.headers, THROTTLE_WAIT_SECONDS))
     return kind(PlatformName.TIKTOK, message, code)

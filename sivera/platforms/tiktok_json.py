@@ -16,7 +16,7 @@ from sivera.values import (
 )
 
 CLOSED_ACCOUNT_STATUSES = frozenset({"STATUS_DISABLE", "STATUS_CONFIRM_FAIL", "STATUS_CONFIRM_FAIL_END"})
-"""Closed for good, or rejected when opened. Punished (STATUS_LIMIT) and pending accounts can still be read."""
+"""Closed or rejected. Punished (STATUS_LIMIT) and pending accounts can still be read."""
 DELETED = "CAMPAIGN_STATUS_DELETE"
 CAMPAIGN_STATUSES = {
     "ENABLE": CampaignStatus.ACTIVE,
@@ -31,31 +31,31 @@ BUDGET_KINDS = {
 }
 
 COUNT_METRIC, VALUE_METRIC = "complete_payment", "total_complete_payment_rate"
-"""The number and the value of purchases on websites.
+"""The number and value of purchases on websites, without those in apps and in TikTok Shop.
 
-The second is no rate, despite its name: the SDK's `smart_plus_material_report_overview.yml` calls the two
-`time_attr_shopping` and `time_attr_total_shopping_value`. They exclude purchases in apps and in TikTok Shop.
+Despite its name, the second is not a rate: the SDK's `smart_plus_material_report_overview.yml` calls the two
+`time_attr_shopping` and `time_attr_total_shopping_value`.
 """
 NO_FIGURE = "-"
 """A metric without data in a report (Airbyte's connector, BEHAVIOR.md)."""
 
 
 def account_of(row: Record) -> AdAccount:
-    """Return the ad account of a row of `advertiser/info`; an unknown status counts as active."""
+    """Read a row of `advertiser/info`; an unknown status counts as active."""
     closed = row.optional("status") in CLOSED_ACCOUNT_STATUSES
     return AdAccount(
         external_id=row.identifier("advertiser_id"),
         name=row.text("name"),
         currency=row.currency("currency"),
-        # For some accounts `timezone` is a fixed offset ("Etc/GMT+8"), and the other names the place.
+        # For some accounts, `timezone` is a fixed offset ("Etc/GMT+8"); `display_timezone` names the place.
         timezone=row.zone("display_timezone" if row.has("display_timezone") else "timezone"),
         status=AccountStatus.CLOSED if closed else AccountStatus.ACTIVE,
     )
 
 
 def campaign_of(currency: str, row: Record) -> Campaign:
-    """Return the campaign of a row of `campaign/get`; on TikTok, ad groups have the dates."""
-    # The secondary status says why a campaign delivers or not, with a growing vocabulary; the other is its owner's.
+    """Read a row of `campaign/get`; dates are in TikTok's ad groups."""
+    # Its owner sets the operation status. The secondary one says, in ever more words, why a campaign does not deliver.
     wanted = row.text("operation_status")
     native = row.optional("secondary_status") or wanted
     status = CampaignStatus.REMOVED if native == DELETED else CAMPAIGN_STATUSES.get(wanted, CampaignStatus.OTHER)
@@ -70,19 +70,19 @@ def campaign_of(currency: str, row: Record) -> Campaign:
         native_status=wanted if status is CampaignStatus.OTHER else native,
         ad_product=row.optional("objective_type"),
         budget=Budget(kind=kind, amount=amount, currency=currency),
-        # A campaign that was never changed may lack the first (tap-tiktok-ads); connectors read both as UTC.
+        # A campaign that was never changed may lack `modify_time` (tap-tiktok-ads); connectors read both as UTC.
         updated_at=row.time("modify_time") or row.time("create_time"),
     )
 
 
 def total_of(span: DateWindow, currency: str, row: Record) -> DailyTotal:
-    """Return the account's day of a row of a report over `span`."""
+    """Read an account's day in a report over `span`."""
     day = row.record("dimensions").day_within(span, "stat_time_day")
     return DailyTotal(day=day, spend=_figure(row.record("metrics"), "spend"), currency=currency)
 
 
 def day_of(span: DateWindow, currency: str, row: Record) -> DailyMetrics:
-    """Return the campaign's day of a row of a report over `span`."""
+    """Read a campaign's day in a report over `span`."""
     dimensions, metrics = row.record("dimensions"), row.record("metrics")
     return DailyMetrics(
         campaign_id=dimensions.identifier("campaign_id"),

@@ -1,6 +1,6 @@
-"""TikTok's consent page, and the token that it leads to.
+"""TikTok's consent page and token endpoints.
 
-Facts: the pages `Authentication` and `Obtain a long-term access token` of the API for Business v1.3, and the model
+Sources: the pages `Authentication` and `Obtain a long-term access token` of the API for Business v1.3, and the model
 `Oauth2AccessTokenBody` of its SDK (`tiktok-business-api-sdk-official` 1.1.3).
 """
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from sivera.platforms.base import AppCredentials, Login
+from sivera.platforms.base import Login
 from sivera.platforms.calling import Reply
 from sivera.platforms.oauth import tokens_of
 from sivera.platforms.rows import Record
@@ -23,14 +23,9 @@ TOKEN_PATH = "/oauth2/access_token/"  # noqa: S105 - a path
 REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
 REVOKE_PATH = "/oauth2/revoke_token/"
 REVOKE_USER_PATH = "/tt_user/oauth2/revoke/"
-"""Of a grant with a refresh token."""
+"""For a grant with a refresh token."""
 REFRESHED_TOKEN_LIFE = timedelta(days=1)
 """The lifetime of a refreshed access token if the answer does not name it."""
-
-
-def host_of(app: AppCredentials) -> str:
-    """Return the address of TikTok, or of the sandbox in its place."""
-    return (app.base_url or LIVE_HOST).rstrip("/")
 
 
 def data_of(reply: Reply) -> Record:
@@ -39,17 +34,17 @@ def data_of(reply: Reply) -> Record:
 
 
 class TikTokLogin(Login):
-    """TikTok's login. The scopes are those for which our application was approved; a request names none."""
+    """TikTok's login. Requests name no scopes: the application was approved for them."""
 
     code_name: ClassVar[str] = "auth_code"
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the page that authorizes advertisers; it has no PKCE."""
         query = {"app_id": self.app.client_id, "state": state, "redirect_uri": redirect_uri}
-        return f"{host_of(self.app)}{CONSENT_PATH}?{urlencode(query)}"
+        return f"{self.app.host(LIVE_HOST)}{CONSENT_PATH}?{urlencode(query)}"
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
-        """Exchange the code for a token that does not expire; it lives for an hour, for one use."""
+        """Exchange the code, which is valid once and for an hour, for a token that does not expire."""
         answer = data_of(self._post(TOKEN_PATH, self.keys | {"auth_code": code}))
         return GrantTokens(access_token=tokens_of(answer, may_last=True).access_token)
 
@@ -67,7 +62,7 @@ class TikTokLogin(Login):
 
     @property
     def keys(self) -> dict[str, str]:
-        """What proves that a call comes from our application."""
+        """The proof that a call comes from our application."""
         return {"app_id": self.app.client_id, "secret": self.app.client_secret.get_secret_value()}
 
     @property
@@ -76,5 +71,5 @@ class TikTokLogin(Login):
         return {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}
 
     def _post(self, path: str, body: dict[str, str]) -> Reply:
-        url = host_of(self.app) + BASE_PATH + path
+        url = self.app.host(LIVE_HOST) + BASE_PATH + path
         return self.oauth.send(self.oauth.http.build_request("POST", url, json=body))

@@ -1,1 +1,1 @@
-"""The daily reports of teams: when one is due, what its figures say, what is missing, and how it is written."""
+"""The daily reports of teams: when one is due, its figures, what is unknown about them, and its files."""

@@ -1,4 +1,4 @@
-"""What was never read is not zero: how much of a report's periods is known, of each account."""
+"""How much of a report's periods is known for each account. What was never read is not zero."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,21 +6,13 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-from sivera.reports.rules import (
-    AccountFacts,
-    MissingAccount,
-    Period,
-    Unreported,
-    chart_since,
-    compared_since,
-    covers,
-    running,
-)
+from sivera.reports import rules
+from sivera.reports.rules import AccountFacts, MissingAccount, Period, Unreported
 from sivera.values import days_between
 
 
 class Known(StrEnum):
-    """How much of a period's figures was read; of some campaigns a platform reports nothing."""
+    """How much of a period's figures was read. Some campaigns are not reported by their platform."""
 
     WHOLE = "whole"
     PART = "part"
@@ -29,23 +21,18 @@ class Known(StrEnum):
 
 
 class State(NamedTuple):
-    """How much is known of a period, and from which day on all of it is, if it only lacks its beginning."""
+    """How much of a period is known. If only its start is unknown, `since` is the first known day."""
 
     known: Known
     since: date | None = None
 
 
 def state_of(account: AccountFacts, since: date, until: date, *, is_missing: bool = False) -> State:
-    """Return how much is known of the days from `since` to `until`.
-
-    If the account `is_missing`, its figures of the last of these days are not complete.
-    """
+    """Return how much of the days from `since` to `until` is known. `is_missing` means that the last is incomplete."""
     first, last = account.covered_since, account.covered_until
-    if first is None or last is None:
-        return State(Known.NOT_READ)
-    if not account.is_active:
-        last = date.max  # it spends nothing any more
-    if first > until or last < since:
+    if last is not None and not account.is_active:
+        last = date.max  # a closed account spends nothing
+    if first is None or last is None or first > until or last < since:
         return State(Known.NOT_READ)
     is_open = last < until or account.lacks_product or is_missing
     if first <= since and not is_open:
@@ -59,9 +46,9 @@ States = Mapping[Period, State]
 def states_of(
     accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingAccount]
 ) -> dict[int, dict[Period, State]]:
-    """Return how much is known of each period of a day's report, by account."""
+    """Return how much of each period of a day's report is known, by account."""
     lacking = {account.id for account in missing}
-    spans = {period: covers(period, day) for period in Period}
+    spans = {period: rules.covers(period, day) for period in Period}
     return {
         account.id: {
             period: state_of(account, *span, is_missing=account.id in lacking and span[1] == day)
@@ -71,15 +58,14 @@ def states_of(
     }
 
 
-def lacks(states: States) -> bool:
-    """Whether only a part of a report's periods is known. If nothing is, an account is on no side of a comparison."""
-    known = {state.known for state in states.values()}
-    return known not in ({Known.WHOLE}, {Known.NOT_READ})
+def is_partial(states: States) -> bool:
+    """Whether an account's periods are known only in part. One without figures is on neither side of a comparison."""
+    return {state.known for state in states.values()} not in ({Known.WHOLE}, {Known.NOT_READ})
 
 
 def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[AccountFacts, ...]:
-    """Return the active accounts with figures that begin within the time that a day's report looks at, by id."""
-    since = min(compared_since(day), chart_since(day))
+    """Return the active accounts with figures that start within the days that a report looks at, by id."""
+    since = min(rules.compared_since(day), rules.chart_since(day))
     return tuple(
         account
         for account in sorted(accounts, key=lambda account: account.id)
@@ -88,12 +74,12 @@ def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[AccountF
 
 
 def gaps(accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingAccount]) -> dict[str, tuple[date, ...]]:
-    """Return the days of a report's charts on which figures of some account lack, by currency.
+    """Return the days of a report's charts on which some account's figures are incomplete, by currency.
 
-    Accounts of which none of these days was read do not count: they are named elsewhere.
+    Accounts without any figures in these days do not count. They are named elsewhere in the report.
     """
     lacking = {account.id for account in missing}
-    since = chart_since(day)
+    since = rules.chart_since(day)
     found: dict[str, set[date]] = {}
     for account in accounts:
         if state_of(account, since, day).known is not Known.NOT_READ:
@@ -112,16 +98,15 @@ def digest(
     missing: Sequence[MissingAccount],
     unreported: Iterable[Unreported],
 ) -> str:
-    """Return a digest of a day's report: of the figures that it looks at, and of what of them is not known.
+    """Return a digest of a day's report: of its figures, and of what is unknown about them.
 
-    `digests` has one of all rows of each account and day with rows. Names of accounts and campaigns do not count: a new
-    name alone does not change a report.
+    `digests` holds a digest for each account and day with rows. Names are left out, so a new name changes no report.
     """
-    since = compared_since(day)
+    since = rules.compared_since(day)
     lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
     lines += [f"missing {account.id} {account.why.value}" for account in missing]
     lines += [f"late {account.id} {account.covered_since}" for account in late_accounts(accounts, day)]
     for id_, states in sorted(states_of(accounts, day, missing).items()):
         lines += [f"{known} {id_} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
-    lines += sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))
+    lines += sorted(f"unreported {one.account_id} {one.campaign_id}" for one in rules.running(unreported, day))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

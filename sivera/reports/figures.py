@@ -1,4 +1,4 @@
-"""The figures of a report. Money is in major units; amounts of two currencies are never added."""
+"""The figures of a report. Money is in major units, and amounts in different currencies are never added."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,17 @@ from sivera.values import PlatformName
 MOVERS = 5
 ZERO = Decimal(0)
 
-
 SUMS = ("impressions", "clicks", "spend", "conversions", "conversion_value")
 
 OF_ONE_PLATFORM = ("cpa", "roas")
-"""Each platform counts conversions its own way, so these say nothing of several platforms together."""
+"""Each platform counts conversions its own way, so these ratios mean nothing across platforms."""
 
 
 class Figures(NamedTuple):
-    """What was spent in a period, and what came of it. A ratio with a denominator of zero is None.
+    """The spend of a period and its results. A ratio with a denominator of zero is None.
 
-    `spend` includes what is `unattributed`: spend that no campaign has. Ratios leave it out, since nobody knows what
-    came of it. If only a part of the period is known, that may be from a day on (`since`).
+    `spend` includes `unattributed` spend, which belongs to no campaign. Ratios leave it out, because its results are
+    unknown. See `State` for `known` and `since`.
     """
 
     impressions: int = 0
@@ -38,42 +37,42 @@ class Figures(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is anything to show."""
+        """Whether any of the period is known."""
         return self.known in (Known.WHOLE, Known.PART)
 
     @property
     def ctr(self) -> Decimal | None:
-        """Clicks by impressions."""
+        """Clicks per impression."""
         return ratio(self.clicks, self.impressions)
 
     @property
     def cpc(self) -> Decimal | None:
-        """Spend by clicks."""
+        """Spend per click."""
         return ratio(self.spend - self.unattributed, self.clicks)
 
     @property
     def cpa(self) -> Decimal | None:
-        """Spend by conversions."""
+        """Spend per conversion."""
         return ratio(self.spend - self.unattributed, self.conversions)
 
     @property
     def roas(self) -> Decimal | None:
-        """Value of conversions by spend."""
+        """Conversion value per spend."""
         return ratio(self.conversion_value, self.spend - self.unattributed)
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
-    """Return `part` by `whole`, or None if that is undefined."""
+    """Return `part` divided by `whole`, or None if that is undefined."""
     return Decimal(part) / Decimal(whole) if whole else None
 
 
 def change(now: Decimal | int | None, before: Decimal | int | None) -> Decimal | None:
-    """Return by what share a figure changed, or None if that is undefined."""
+    """Return the relative change of a figure, or None if that is undefined."""
     return None if now is None or before is None else ratio(Decimal(now) - Decimal(before), abs(Decimal(before)))
 
 
 def comparable(now: Figures, before: Figures) -> bool:
-    """Whether all of both periods is known."""
+    """Whether both periods are wholly known."""
     return now.known is before.known is Known.WHOLE
 
 
@@ -81,11 +80,7 @@ NOTHING: Mapping[Period, Figures] = dict.fromkeys(Period, Figures())
 
 
 class Line(NamedTuple):
-    """The figures of a campaign, an account, a platform or a whole currency.
-
-    One line of an account may hold the spend that no campaign has. `is_reported` says whether the platform reports
-    figures of the campaign.
-    """
+    """The figures of a campaign, of an account's unattributed spend, of an account, a platform or a currency."""
 
     platform: PlatformName | None = None
     account_id: int | None = None
@@ -98,12 +93,12 @@ class Line(NamedTuple):
 
     @property
     def moved(self) -> Decimal:
-        """How much more it spent than on the same weekday a week before, as far as they can be compared."""
+        """How much more it spent than on the same weekday a week earlier; zero if they are not comparable."""
         now, before = self.figures[Period.DAY], self.figures[Period.WEEK_BEFORE]
         return now.spend - before.spend if comparable(now, before) and not self.is_unattributed else ZERO
 
     def marked(self, states: States) -> "Line":
-        """Return the line with how much of its figures is known."""
+        """Return the line with the state of each period."""
         return self._replace(figures={period: self._marked(period, states[period]) for period in Period})
 
     def _marked(self, period: Period, state: State) -> Figures:
@@ -111,13 +106,13 @@ class Line(NamedTuple):
         if not self.is_reported:
             state = State(Known.NOT_REPORTED)
         elif state.known is Known.NOT_READ and any(getattr(figures, name) for name in SUMS):
-            state = State(Known.PART)  # read before a pause that was too long to catch up on
+            state = State(Known.PART)  # it was read before a pause that was too long to catch up on
         return figures._replace(**state._asdict())
 
 
 @dataclass(frozen=True)
 class Section:
-    """All of one currency; lines by spend of the day, then of the month, the largest first."""
+    """The figures in one currency. Lines are ordered by spend on the day, then in the month, the largest first."""
 
     currency: str
     total: Line
@@ -130,22 +125,22 @@ class Section:
 
     @property
     def is_of_one_platform(self) -> bool:
-        """Whether its conversions mean one thing: each platform counts its own way."""
+        """Whether its conversions are all counted the same way."""
         return len(self.platforms) == 1
 
     @property
     def unreported(self) -> int:
-        """How many campaigns its sums are without."""
+        """How many campaigns the sums leave out."""
         return sum(not line.is_reported for line in self.campaigns)
 
 
 def to_section(
     currency: str, campaigns: Sequence[Line], quiet: Sequence[Line] = (), gaps: tuple[date, ...] = ()
 ) -> Section:
-    """Add up the campaigns of a currency; there is at least one.
+    """Add up the campaigns of a currency, of which there is at least one.
 
-    `campaigns` has a line for each, and for the unattributed spend of each account; `quiet` one for each account
-    without any, which says how much of its figures is known. `gaps` are the days of the charts on which figures lack.
+    `campaigns` also has a line for each account's unattributed spend. `quiet` has one for each account without any, to
+    say how much of its figures is known. `gaps` are the days of the charts with incomplete figures.
     """
     ordered = _by_spend(campaigns)
     moved = sorted(ordered, key=lambda line: line.moved)
@@ -179,7 +174,7 @@ def _sum(figures: Sequence[Figures]) -> Figures:
 
 
 def _together(figures: Sequence[Figures]) -> State:
-    """Return how much is known of a sum. Campaigns that are not reported are not in it: the report says so."""
+    """Return how much of a sum is known. It leaves out campaigns that are not reported; the report says so."""
     reported = [one for one in figures if one.known is not Known.NOT_REPORTED]
     odd = [one for one in reported if one.known is not Known.WHOLE]
     if not odd:
@@ -199,7 +194,7 @@ def _by_spend(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 
 class Point(NamedTuple):
-    """What was spent on one platform on one day, in one currency, and the conversions."""
+    """The spend and the conversions on one platform on one day in one currency."""
 
     currency: str
     day: date
@@ -210,7 +205,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What a team's report on a day says."""
+    """The content of a team's report on a day."""
 
     team: str
     timezone: str
@@ -223,7 +218,11 @@ class Report:
     meta_conversion: str | None = None
 
     def provisional(self, today: date) -> list[tuple[PlatformName, date]]:
-        """Return the platforms that may still restate the day, each with the day from which they do not."""
-        platforms = sorted({line.platform for section in self.sections for line in section.platforms if line.platform})
-        final = ((platform, final_on(self.day, platform)) for platform in platforms)
+        """Return the platforms that may still restate the day, each with the day on which it becomes final."""
+        final = ((platform, final_on(self.day, platform)) for platform in self.platforms)
         return [(platform, until) for platform, until in final if today < until]
+
+    @property
+    def platforms(self) -> list[PlatformName]:
+        """The platforms with figures."""
+        return sorted({line.platform for section in self.sections for line in section.platforms if line.platform})

@@ -6,24 +6,23 @@ from sivera.values import Value
 
 
 class ReportOptions(Value):
-    """Which teams get their reports, and how far back."""
+    """Which teams get reports, and how far back."""
 
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
     make_up_days: int = Field(
-        default=14, ge=0, le=92, description="Days before the last one that ended whose missing reports are made up."
+        default=14, ge=0, le=92, description="Days before the last finished day whose missing reports are made up."
     )
     check_restated: bool = Field(
-        default=False,
-        description="Look for restated days of every team, not only of those whose report is due.",
+        default=False, description="Look for restated days of every team, not only of teams with a report due."
     )
     batch_size: int = Field(default=50, ge=1, le=1000, description="The most teams that are mapped at once.")
     deadline_seconds: int = Field(
         default=540,
         ge=10,
         le=540,
-        description="Seconds after which no report is begun; the next run writes what is left.",
+        description="Seconds after which no report is started; the next run writes the rest.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """Return what tells a run with these options from others."""
+        """Return the words for these options in the name of a run."""
         return self.teams

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that needs nothing else, neither network nor script."""
+"""The page of a report: one HTML file that needs neither network nor script."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from sivera.pages import PLATFORM_COLOURS
 from sivera.reports.coverage import Known
 from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Report, Section, change, comparable
 from sivera.reports.rules import CHART_DAYS, chart_since
-from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer, conversion_text
+from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer
 from sivera.values import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 MOST_LINES = 50
-"""Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
+"""Accounts or campaigns in a table: a phone cannot open a page of thousands of rows. The CSV file has all of them."""
 
 MOST_MISSING = 10
-"""Accounts with incomplete figures: they stand above all figures."""
+"""Entries in each list above the figures."""
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "cpa", "roas")
 MONEY = ("spend", "cpc", "cpa")
@@ -32,17 +32,17 @@ MORE_IS_BAD = ("cpc", "cpa")
 
 
 class Delta(NamedTuple):
-    """A change as it is written, and whether it is `good`, `bad` or neither (an empty text)."""
+    """The text of a change, and whether it is "good", "bad" or neither ("")."""
 
     text: str
     mood: str
 
 
 class Chart(NamedTuple):
-    """Stacked bars. Heights are shares of the highest tick.
+    """Stacked bars. Days are counted from 0, and heights are shares of the highest tick.
 
-    `bars` are day, bottom, height and colour; `ticks` height and label; `days` day and label; `gaps` are the days on
-    which figures lack. Days count from 0.
+    `bars` hold day, bottom, height and colour; `ticks` height and label; `days` day and label. `gaps` are the days with
+    incomplete figures.
     """
 
     title: str
@@ -54,30 +54,26 @@ class Chart(NamedTuple):
 
 
 def render(report: Report, at: datetime, language: Language) -> str:
-    """Write a report as HTML; `at` is when it is written, in the team's time zone."""
+    """Write a report as HTML. `at` is the time of writing, in the team's time zone."""
     writer = Writer(language)
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            at=at,
-            t=writer.text,
-            writer=writer,
-            measures=MEASURES,
-            measures_of=_measures_of,
-            value=partial(_value, writer),
-            note=partial(_note, writer),
-            change=partial(_change, writer),
-            charts=partial(_charts, report, writer),
-            platform=PLATFORM_NAMES.__getitem__,
-            conversion=partial(conversion_text, writer, report.meta_conversion),
-            platforms=sorted({line.platform for one in report.sections for line in one.platforms if line.platform}),
-            provisional=report.provisional(at.date()),
-            most_lines=MOST_LINES,
-            most_missing=MOST_MISSING,
-            undefined=UNDEFINED,
-        )
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        report=report,
+        at=at,
+        t=writer.text,
+        writer=writer,
+        measures=MEASURES,
+        measures_of=_measures_of,
+        value=partial(_value, writer),
+        note=partial(_note, writer),
+        change=partial(_change, writer),
+        charts=partial(_charts, report, writer),
+        platform=PLATFORM_NAMES.__getitem__,
+        conversion=partial(writer.conversion, report.meta_conversion),
+        provisional=report.provisional(at.date()),
+        most_lines=MOST_LINES,
+        most_missing=MOST_MISSING,
+        undefined=UNDEFINED,
     )
 
 
@@ -97,17 +93,16 @@ def _environment() -> "Environment":
 
 
 def _name(text: str) -> Markup:
-    """Return a name that neither is markup nor changes the direction of the text around it."""
+    """Return a name as text that is not markup and does not change the direction of the text around it."""
     return Markup("<bdi>{}</bdi>").format(one_line(text))
 
 
 def _measures_of(section: Section) -> tuple[str, ...]:
-    """Return the measures of all of a currency."""
     return tuple(name for name in MEASURES if section.is_of_one_platform or name not in OF_ONE_PLATFORM)
 
 
 def _note(writer: Writer, figures: Figures) -> str:
-    """Say which part of a period is known, if only a part is."""
+    """Say which part of a period is known, if not all of it is."""
     if figures.known is not Known.PART:
         return ""
     return writer.text("since", day=writer.short_day(figures.since)) if figures.since else writer.text("part")
@@ -135,7 +130,7 @@ def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delt
 
 
 def _charts(report: Report, writer: Writer, section: Section) -> Iterator[Chart]:
-    """Yield a chart for each measure that has figures: a bar for each of the last days, stacked by platform."""
+    """Yield a chart for each measure with figures: one bar per day, stacked by platform."""
     points = [point for point in report.points if point.currency == section.currency]
     first = chart_since(report.day)
     gaps = [(day - first).days for day in section.gaps]

@@ -1,4 +1,4 @@
-"""SQL of reports: the teams, the figures, and which reports are written."""
+"""Queries of reports: the teams, their figures, and the reports that are written."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ from sivera.values import CampaignStatus, PlatformName
 
 
 def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[RowMapping]:
-    """Return the teams (of these names; none means all), by id, with their first day with figures (`first_day`).
+    """Return the teams with these names (all if none), by id.
 
-    `reported` has the days since a day that have a report.
+    `first_day` is the first day with figures, `reported` the days since `since` that have a report.
     """
-    # Account by account, each by its index: a join would read every row of the team.
+    # A query per account uses the index. A join would read every row of the team.
     first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
     first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
     days = func.array_remove(func.array_agg(Report.day), None)
@@ -57,14 +57,14 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
 
 
 def note_restated(session: Session, team_id: int, latest: date) -> None:
-    """Note that a team's reports up to the last one due agree with the figures."""
+    """Note that a team's reports agree with the figures, up to the latest one due."""
     session.execute(update(Team).where(Team.id == team_id).values(reports_restated_through=latest))
 
 
 def record_report(session: Session, team_id: int, day: date, digest: str, missing: int) -> bool:
-    """Record what a report says; return False if the report already said so.
+    """Record a report. Return False if the same report is recorded already.
 
-    Until the transaction ends, any other run waits here before it writes the same files.
+    Any other run that writes the same files waits here until the transaction ends.
     """
     statement = insert(Report).values(team_id=team_id, day=day, digest=digest, missing=missing)
     new = statement.excluded
@@ -79,18 +79,15 @@ def record_report(session: Session, team_id: int, day: date, digest: str, missin
 
 
 def written_digests(session: Session, team_id: int, since: date, until: date) -> dict[date, str]:
-    """Return the digests of a team's reports, by their days in order."""
-    rows = session.execute(
-        select(Report.day, Report.digest)
-        .where(Report.team_id == team_id, Report.day.between(since, until))
-        .order_by(Report.day)
-    )
+    """Return the digests of a team's reports by day, in order."""
+    mine = (Report.team_id == team_id, Report.day.between(since, until))
+    rows = session.execute(select(Report.day, Report.digest).where(*mine).order_by(Report.day))
     return {row.day: row.digest for row in rows}
 
 
 def _spending(team_id: int) -> Subquery:
-    """Return the figures of campaigns by day; spend that no campaign has is a row without a campaign."""
-    # Each half asks for the accounts by itself: PostgreSQL would read those of all teams, and leave out most of them.
+    """Return the figures of campaigns by day. Unattributed spend is a row without a campaign."""
+    # Each half selects the accounts itself. Otherwise PostgreSQL would read those of all teams and drop most of them.
     accounts = select(AdAccount.id).where(AdAccount.team_id == team_id)
     rest = [Total.unattributed if name == "spend" else literal(0) for name in SUMS]
     campaigns = select(Metric.account_id, Metric.day, Metric.currency, Metric.campaign_id)
@@ -103,38 +100,24 @@ def _spending(team_id: int) -> Subquery:
 
 
 def day_digests(session: Session, team_id: int, since: date, until: date) -> dict[tuple[int, date], str]:
-    """Return a digest of all rows of each account and day; a day without rows has none."""
+    """Return a digest of the rows of each account and day. A day without rows has none."""
     spent = _spending(team_id).c
     row = func.concat_ws("|", spent.campaign_id, spent.currency, *(cast(spent[name], Text) for name in SUMS))
     lines = func.string_agg(row, aggregate_order_by(literal("\n"), spent.campaign_id.collate("C")))
     digest = func.encode(func.sha256(func.convert_to(lines, "UTF8")), "hex")
-    rows = session.execute(
-        select(spent.account_id, spent.day, digest)
-        .where(spent.day.between(since, until))
-        .group_by(spent.account_id, spent.day)
-    )
+    of_days = select(spent.account_id, spent.day, digest).where(spent.day.between(since, until))
+    rows = session.execute(of_days.group_by(spent.account_id, spent.day))
     return {(account_id, day): found for account_id, day, found in rows}
 
 
 def accounts_of_team(session: Session, team_id: int, now: datetime) -> list[AccountFacts]:
-    """Return the accounts of a team, closed ones too.
-
-    If a time is ahead of the clock, it is only known that it lies after the account was connected.
-    """
+    """Return the accounts of a team, including closed ones. The creation time replaces a time ahead of the clock."""
     account, grant, covered = AdAccount, PlatformCredential, coverage()
-    described = (account.id, account.platform, account.name, account.timezone)
+    described = (account.id, account.platform, account.name, account.timezone, grant.status == "active")
     times = (past_or(at, now, account.created_at) for at in (account.synced_as_of, account.reports_as_of))
     days = (covered.c.since, covered.c.until, func.coalesce(covered.c.lacks_product, False))
     rows = session.execute(
-        select(
-            *described,
-            grant.status == "active",
-            *times,
-            account.created_at,
-            account.status == ACTIVE,
-            account.currency,
-            *days,
-        )
+        select(*described, *times, account.created_at, account.status == ACTIVE, account.currency, *days)
         .join(grant, grant.id == account.credential_id)
         .outerjoin(covered, covered.c.account_id == account.id)
         .where(account.team_id == team_id)
@@ -143,11 +126,11 @@ def accounts_of_team(session: Session, team_id: int, now: datetime) -> list[Acco
 
 
 def unreported_campaigns(session: Session, team_id: int) -> list[Unreported]:
-    """Return the campaigns of a team that their platform does not report on, and that are not removed."""
-    begun = func.coalesce(Campaign.start_date, cast(Campaign.first_seen_at, Date))
+    """Return a team's campaigns that their platform does not report on, without removed ones."""
+    started = func.coalesce(Campaign.start_date, cast(Campaign.first_seen_at, Date))
     named = (AdAccount.platform, AdAccount.id, AdAccount.name, Campaign.external_id, Campaign.name)
     rows = session.execute(
-        select(*named, AdAccount.currency, begun, Campaign.end_date)
+        select(*named, AdAccount.currency, started, Campaign.end_date)
         .join(AdAccount, AdAccount.id == Campaign.account_id)
         .where(
             AdAccount.team_id == team_id,
@@ -160,10 +143,7 @@ def unreported_campaigns(session: Session, team_id: int) -> list[Unreported]:
 
 
 def read_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
-    """Return what a team's campaigns did in the periods of a day's report, by currency.
-
-    What an account spent that no campaign has is a line of its own.
-    """
+    """Return a line for each campaign and each account's unattributed spend, for a day's report, by currency."""
     spent = _spending(team_id).c
     inside = {period: spent.day.between(*covers(period, day)) for period in Period}
     sums = [func.coalesce(func.sum(spent[name]).filter(inside[period]), 0) for period in Period for name in SUMS]
@@ -181,24 +161,16 @@ def read_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line
     for currency, is_reported, platform, account_id, account, campaign_id, campaign, *amounts in rows:
         values = iter(amounts)
         figures = {period: Figures(*(next(values) for _ in SUMS)) for period in Period}
-        if campaign_id is None:
+        is_rest = campaign_id is None
+        if is_rest:
             figures = {period: one._replace(unattributed=one.spend) for period, one in figures.items()}
-        line = Line(
-            PlatformName(platform),
-            account_id,
-            account,
-            campaign_id,
-            campaign,
-            figures,
-            is_reported,
-            campaign_id is None,
-        )
-        found[currency].append(line)
+        named = (PlatformName(platform), account_id, account, campaign_id, campaign)
+        found[currency].append(Line(*named, figures, is_reported, is_unattributed=is_rest))
     return found
 
 
 def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
-    """Return the sums of each currency, day and platform over the days of the charts, in this order."""
+    """Return the sums by currency, day and platform for the days of the charts, in that order."""
     spent = _spending(team_id).c
     keys = (spent.currency, spent.day, AdAccount.platform)
     rows = session.execute(
@@ -218,13 +190,9 @@ def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
 def list_reports(
     session: Session, team: str | None, most: int, day: date | None = None
 ) -> Sequence[Row[tuple[str, Report]]]:
-    """Return reports (of one team, of one day) with their team's name, the last days first."""
-    statement = (
-        select(Team.name, Report)
-        .join(Team, Team.id == Report.team_id)
-        .order_by(Report.day.desc(), Team.name)
-        .limit(most)
-    )
+    """Return reports (of one team, of one day) with the team's name, the last days first."""
+    statement = select(Team.name, Report).join(Team, Team.id == Report.team_id)
+    statement = statement.order_by(Report.day.desc(), Team.name).limit(most)
     if team is not None:
         statement = statement.where(Team.name == team)
     if day is not None:
@@ -233,12 +201,8 @@ def list_reports(
 
 
 def reports_by_day(session: Session, days: int) -> Sequence[Row[tuple[date, str, int]]]:
-    """Return day, outcome (`complete` or `incomplete`) and number of the reports on the last days, by the day."""
+    """Return the day, outcome (`complete` or `incomplete`) and number of the reports on the last days, in order."""
     last = select(func.max(Report.day)).scalar_subquery()
     outcome = case((Report.missing > 0, "incomplete"), else_="complete").label("outcome")
-    return session.execute(
-        select(Report.day, outcome, func.count())
-        .where(Report.day > last - days)
-        .group_by(Report.day, outcome)
-        .order_by(Report.day)
-    ).all()
+    counted = select(Report.day, outcome, func.count()).where(Report.day > last - days)
+    return session.execute(counted.group_by(Report.day, outcome).order_by(Report.day)).all()

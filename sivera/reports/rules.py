@@ -1,4 +1,4 @@
-"""The rules of generate-reports, as pure functions: facts in, decision out."""
+"""The rules of generate-reports, as pure functions."""
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,19 +11,18 @@ from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName, days_between
 
 DUE = time(1)
-"""The local time at which the report on the day before is due: by then a sync has seen the whole day."""
+"""The local time at which the previous day's report is due. By then a sync has read the whole day."""
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 CHART_DAYS = 28
 
 COMPARED = timedelta(days=max(RESTATEMENT_DAYS.values()) + 14)
-"""How far back reports are compared with the figures: as far as a platform restates them, after a pause of two weeks
-too."""
+"""How far back reports are compared with the figures: as far as a platform restates them, plus a pause of two weeks."""
 
 
 class Period(StrEnum):
-    """What a report compares: its day, the day before, the same weekday a week before, the month until its day."""
+    """The periods that a report compares. `MONTH_TO_DATE` ends with the report's day."""
 
     DAY = "day"
     DAY_BEFORE = "day_before"
@@ -32,7 +31,7 @@ class Period(StrEnum):
 
 
 class Why(StrEnum):
-    """Why the figures of an account's day are not complete."""
+    """Why the figures of an account's day are incomplete."""
 
     NEVER_SYNCED = "never_synced"
     RECONNECT = "reconnect"
@@ -42,12 +41,11 @@ class Why(StrEnum):
 
 
 class AccountFacts(NamedTuple):
-    """What is known of an account of a team.
+    """An account of a team.
 
-    `synced_as_of` is when the fetch of the stored figures began. `reports_as_of` is the age of the oldest figures that
-    a platform sends as reports, later than a sync; None if the platform answers at once. `covered_since` and
-    `covered_until` bound the days of which figures were read. If it `lacks_product`, nothing was read of one of its ad
-    products.
+    `synced_as_of` is when the fetch of the stored figures started. `reports_as_of` is the age of the oldest figures if
+    the platform prepares reports. `covered_since` and `covered_until` are the first and last day that was read, and
+    `lacks_product` means that nothing was read of one of its ad products.
     """
 
     id: int
@@ -66,7 +64,7 @@ class AccountFacts(NamedTuple):
 
 
 class Unreported(NamedTuple):
-    """A campaign that its platform does not report on; it may run from `begun` to `ended` (None: no such day)."""
+    """A campaign that its platform does not report on, and the days on which it may run."""
 
     platform: PlatformName
     account_id: int
@@ -74,12 +72,12 @@ class Unreported(NamedTuple):
     campaign_id: str
     campaign: str
     currency: str
-    begun: date
-    ended: date | None
+    since: date
+    until: date | None
 
 
 class MissingAccount(NamedTuple):
-    """An account with incomplete figures of a day, and why."""
+    """An account with incomplete figures for a day."""
 
     id: int
     platform: PlatformName
@@ -89,25 +87,25 @@ class MissingAccount(NamedTuple):
 
 
 def day_end(day: date, zone: ZoneInfo, after: time = time(0)) -> datetime:
-    """Return the instant (UTC) at which a day of a time zone is over, or that of a local time after it."""
+    """Return the end of a day in a time zone, or the local time `after` it, in UTC."""
     return datetime.combine(day + DAY, after, zone).astimezone(UTC)
 
 
 def latest_due_day(now: datetime, zone: ZoneInfo) -> date:
-    """Return the last day whose report is due."""
+    """Return the latest day whose report is due."""
     yesterday = now.astimezone(zone).date() - DAY
-    # If the clocks skip 01:00, a report is due when they change.
+    # If the clocks skip 01:00, the report is due when they change.
     return yesterday if day_end(yesterday, zone, DUE) <= now else yesterday - DAY
 
 
 def days_to_write(latest: date, first: date, reported: Collection[date], make_up_days: int) -> tuple[date, ...]:
-    """Return the days from the `first` with figures to the `latest` due that lack their report, the oldest first."""
+    """Return the days without a report, from the `first` with figures to the `latest` due, the oldest first."""
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
     return tuple(day for day in wanted if day not in reported)
 
 
 def covers(period: Period, day: date) -> tuple[date, date]:
-    """Return the first and the last day that a period of a day's report covers."""
+    """Return the first and the last day of a period of a day's report."""
     return {
         Period.DAY: (day, day),
         Period.DAY_BEFORE: (day - DAY, day - DAY),
@@ -117,24 +115,24 @@ def covers(period: Period, day: date) -> tuple[date, date]:
 
 
 def final_on(day: date, platform: PlatformName) -> date:
-    """Return the day from which the platform no longer restates the figures of a day."""
+    """Return the day from which a platform no longer restates a day's figures."""
     return day + timedelta(days=RESTATEMENT_DAYS[platform])
 
 
 def missing_accounts(accounts: Iterable[AccountFacts], day: date, now: datetime) -> tuple[MissingAccount, ...]:
-    """Return the accounts with incomplete figures of a day, by id."""
+    """Return the accounts with incomplete figures for a day, by id."""
     active = sorted((account for account in accounts if account.is_active), key=lambda account: account.id)
     found = ((account, _why(account, day, now)) for account in active)
     return tuple(MissingAccount(*account[:4], why) for account, why in found if why)
 
 
 def _why(account: AccountFacts, day: date, now: datetime) -> Why | None:
-    # The sync of an account with an unknown zone fails; what it copied before is judged as if it were in UTC.
+    # The sync of an account with an unknown zone fails. Its older figures are judged as if it were in UTC.
     end = day_end(day, find_zone(account.timezone) or ZoneInfo("UTC"))
     if account.synced_as_of is None and account.connected_at >= end:
-        return None  # nobody expects figures of a day before the account was connected
+        return None  # no figures are expected for days before the account was connected
     is_synced = account.synced_as_of is not None and account.synced_as_of >= end
-    # A report that was requested at noon holds half a day's figures, and looks as if it held all of them.
+    # A report requested at noon holds half a day's figures but looks complete.
     has_reports = account.reports_as_of is None or account.reports_as_of >= end
     if is_synced and has_reports:
         return None
@@ -153,22 +151,22 @@ def chart_since(day: date) -> date:
 
 
 def running(campaigns: Iterable[Unreported], day: date) -> Iterator[Unreported]:
-    """Yield the campaigns that may have run within the periods of a day's report."""
-    since = compared_since(day)
-    return (one for one in campaigns if one.begun <= day and (one.ended is None or one.ended >= since))
+    """Yield the campaigns that may have run in the periods of a day's report."""
+    first = compared_since(day)
+    return (one for one in campaigns if one.since <= day and (one.until is None or one.until >= first))
 
 
 def compared_since(day: date) -> date:
-    """Return the first day that a day's report looks back to."""
-    return min(since for since, _ in (covers(period, day) for period in Period))
+    """Return the first day of all periods of a day's report."""
+    return min(covers(period, day)[0] for period in Period)
 
 
 def folder(team_id: int) -> str:
-    """Return the folder of a team's reports within the place for reports."""
+    """Return the folder of a team's reports in the storage for reports."""
     return f"team-{team_id}"
 
 
 def paths(team_id: int, day: date) -> tuple[str, str]:
-    """Return the paths of a report's page and table within the place for reports."""
+    """Return the paths of a report's page and table in the storage for reports."""
     stem = f"{folder(team_id)}/{day:%Y/%m}/{day}"
     return f"{stem}.html", f"{stem}.csv"

@@ -1,4 +1,4 @@
-"""What generate-reports has to do and did: for one team, and in a run, with the page of the run."""
+"""The plan and the result of a run of generate-reports, and the page of the run."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ OUTCOMES = {"complete": pages.OKABE_ITO[0], "incomplete": pages.OKABE_ITO[1]}
 class DueTeam(Value):
     """A team that a run works for.
 
-    `days` lack their report, the oldest first; `latest` is the last day due. `restates` says that its reports are to be
-    compared with the figures; `restated_through` was the last day due when that was last done.
+    `days` have no report yet, the oldest first, and `latest` is the last day due. If `restates`, its reports are to be
+    compared with the figures. `restated_through` is the day up to which that was done before.
     """
 
     id: int
@@ -35,12 +35,12 @@ class DueTeam(Value):
 
     @property
     def platform(self) -> PlatformName | None:
-        """None: a report calls no platform."""
+        """None, because a report calls no platform."""
         return None
 
 
 class TeamReports(Value):
-    """The days that one step wrote for a team; `left` says that the deadline came before it was done."""
+    """The days that one step wrote for a team. `left` means that the deadline came before the step was done."""
 
     team: DueTeam
     reports: tuple[date, ...] = ()
@@ -49,19 +49,19 @@ class TeamReports(Value):
 
 
 class ReportPlan(Value):
-    """The teams that a run works for, and those that it cannot work for."""
+    """The teams that a run works for, and the reasons why it cannot work for others."""
 
     due: tuple[DueTeam, ...]
     failures: Mapping[str, str] = {}
 
     @property
     def lacking(self) -> tuple[DueTeam, ...]:
-        """The teams that lack a report; the team with the oldest missing day comes first."""
+        """The teams with missing reports, those with the oldest missing day first."""
         return tuple(sorted((team for team in self.due if team.days), key=lambda team: (team.days[0], team.id)))
 
     @property
     def restating(self) -> tuple[DueTeam, ...]:
-        """The teams with reports to compare with the figures; the team that has waited longest comes first."""
+        """The teams with reports to compare with the figures, those that have waited longest first."""
         waiting = (team for team in self.due if team.restates)
         return tuple(sorted(waiting, key=lambda team: (team.restated_through or date.min, team.id)))
 
@@ -76,12 +76,12 @@ class ReportSummary(Value):
 
     @property
     def reports(self) -> int:
-        """How many reports it wrote for the first time."""
+        """How many reports were written for the first time."""
         return sum(len(team.reports) for team in self.written)
 
     @property
     def revised(self) -> int:
-        """How many reports it wrote again because their figures changed."""
+        """How many reports were written again because their figures changed."""
         return sum(len(team.revised) for team in self.written)
 
     @property
@@ -105,11 +105,11 @@ class ReportTally:
         self._steps_left = Counter(team.id for team in (*plan.lacking, *plan.restating))
 
     def restating(self) -> tuple[DueTeam, ...]:
-        """Return the teams with reports to compare now. A team that failed, or still lacks a report, is left out."""
+        """Return the teams with reports to compare now, without those that failed or still have missing reports."""
         return tuple(team for team in self._plan.restating if self._steps_left[team.id] == 1)
 
     def add(self, team: DueTeam, result: object) -> None:
-        """Take what a team's task returned or raised; no team is taken twice in a run."""
+        """Add what a team's task returned or raised. A run never retries a team."""
         if isinstance(result, TeamReports):
             self._done.append(result)
             self._steps_left[team.id] -= not result.left
@@ -118,7 +118,7 @@ class ReportTally:
             del self._steps_left[team.id]
 
     def summary(self) -> ReportSummary:
-        """Return what the run did so far. A team with a step that has not ended is put off."""
+        """Return what the run has done so far. A team with an unfinished step is put off."""
         return ReportSummary(
             teams=len(self._plan.due) + len(self._plan.failures),
             put_off=sum(left > 0 for left in self._steps_left.values()),
@@ -143,7 +143,7 @@ def reports_page(job: str, summary: ReportSummary, charts: list[str]) -> str:
 
 
 def reports_charts(session: Session) -> list[str]:
-    """Draw how many teams have a report on each of the last days, complete or not."""
+    """Draw how many teams have a complete or an incomplete report on each of the last days."""
     counts = {(f"{day:%m-%d}", outcome): count for day, outcome, count in queries.reports_by_day(session, CHART_DAYS)}
     days = list(dict.fromkeys(day for day, _ in counts))
     return [pages.bars("Reports by their day", counts, bar=days, part=OUTCOMES, count="teams")]

@@ -1,4 +1,4 @@
-"""The texts of a report in each language, and how it writes numbers, money and days (by Babel, from CLDR)."""
+"""The texts of reports in each language, and the format of numbers, money and days (CLDR, through Babel)."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -20,23 +20,23 @@ class Language(StrEnum):
 TEXTS: Mapping[str, tuple[str, str]] = {
     "title": ("Advertising report", "광고 보고서"),
     "written": ("Written {at} ({timezone})", "작성 {at} ({timezone})"),
-    "nothing": ("There was no advertising in this month.", "이번 달에는 광고 실적이 없습니다."),
+    "nothing": ("There was no advertising this month.", "이번 달에는 광고 실적이 없습니다."),
     "missing": ("Incomplete figures", "불완전한 수치"),
     "missing_intro": (
-        "The figures of these accounts are not complete. This report is written again once they are.",
+        "The figures for these accounts are not complete. This report will be updated once they are.",
         "다음 계정의 수치는 아직 완전하지 않습니다. 수치가 갖춰지면 이 보고서를 다시 작성합니다.",
     ),
     "never_synced": ("not read yet", "아직 읽지 않음"),
-    "reconnect": ("someone of your team has to connect it again", "팀에서 계정을 다시 연결해야 함"),
+    "reconnect": ("someone on your team has to connect it again", "팀에서 계정을 다시 연결해야 함"),
     "day_not_over": (
         "the day is not over in its time zone ({timezone})",
         "계정의 시간대({timezone})에서는 하루가 끝나지 않음",
     ),
     "not_synced": ("not read since the day ended", "하루가 끝난 뒤 아직 읽지 않음"),
     "preparing": ("the platform is still preparing the figures", "플랫폼이 수치를 아직 준비하는 중"),
-    "late": ("Figures that begin later", "수치가 늦게 시작하는 계정"),
+    "late": ("Figures that start later", "수치가 늦게 시작하는 계정"),
     "late_intro": (
-        "Nothing was read of the days before. They are not zero: sums lack them, and nothing is compared with them.",
+        "Earlier days have not been read. They are unknown, not zero, so sums and comparisons leave them out.",
         "그 전의 날은 읽지 않았습니다. 0이 아니라 알 수 없는 값이므로 합계에 들어 있지 않고, 비교하지도 않습니다.",
     ),
     "figures_since": ("figures since {day}", "{day}부터의 수치"),
@@ -45,19 +45,19 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "not_read": ("not read", "읽지 않음"),
     "not_reported": ("unknown", "알 수 없음"),
     "not_comparable": ("not comparable", "비교 불가"),
-    "gap": ("not all was read", "모두 읽지는 않은 날"),
+    "gap": ("not fully read", "모두 읽지는 않은 날"),
     "unattributed": ("Unattributed", "캠페인 미귀속"),
     "unreported": (
-        "The platforms report no figures of {count} campaigns; the sums are without them.",
+        "The platforms report no figures for {count} campaigns, so the sums leave them out.",
         "플랫폼이 수치를 보고하지 않는 캠페인 {count}개는 합계에 들어 있지 않습니다.",
     ),
     "conversions_intro": (
-        "Each platform counts conversions its own way, so CPA and ROAS are not given for several platforms together:",
+        "Each platform counts conversions its own way, so CPA and ROAS are not given across platforms:",
         "전환을 세는 방법이 플랫폼마다 달라서, 여러 플랫폼을 합한 CPA와 ROAS는 싣지 않습니다.",
     ),
     "provisional": ("Provisional figures", "잠정 수치"),
     "provisional_intro": (
-        "The platforms still correct the figures of the day, conversions above all:",
+        "The platforms may still correct the figures for this day, conversions above all:",
         "플랫폼은 이 날의 수치, 특히 전환을 아직 수정합니다.",
     ),
     "final_on": ("final from {day}", "{day}부터 확정"),
@@ -81,7 +81,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "campaign": ("Campaign", "캠페인"),
     "movers": ("Top movers", "변동이 큰 캠페인"),
     "movers_intro": (
-        "Campaigns whose spend changed most against the same weekday a week before.",
+        "Campaigns whose spend changed most from the same weekday a week earlier.",
         "전주 같은 요일보다 비용이 가장 많이 달라진 캠페인입니다.",
     ),
     "rising": ("Spent more", "비용 증가"),
@@ -92,17 +92,17 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "비용이 큰 {shown}개입니다. 그 밖의 {more:,}개까지 전체는 이 페이지와 함께 있는 CSV 파일에 있습니다.",
     ),
     "more_missing": (
-        "{more:,} more are in the CSV file beside this page",
+        "{more:,} more are in the CSV file beside this page.",
         "그 밖에 {more:,}개가 더 있습니다. 전체는 이 페이지와 함께 있는 CSV 파일에 있습니다.",
     ),
-    "chart_spend": ("Spend of the last {days} days", "최근 {days}일 비용"),
-    "chart_conversions": ("Conversions of the last {days} days", "최근 {days}일 전환"),
+    "chart_spend": ("Spend in the last {days} days", "최근 {days}일 비용"),
+    "chart_conversions": ("Conversions in the last {days} days", "최근 {days}일 전환"),
     "no_currency_sum": (
-        "Currencies are reported one by one and never added.",
+        "Each currency is reported separately. Currencies are never added together.",
         "통화별로 따로 집계하며 서로 더하지 않습니다.",
     ),
     "ratios": (
-        "{undefined}: undefined, because it would divide by zero.",
+        "{undefined}: undefined, because the divisor is zero.",
         "{undefined}: 0으로 나누게 되어 값이 없습니다.",
     ),
 }
@@ -112,15 +112,15 @@ PURCHASES = "purchase, omni_purchase, offsite_conversion.fb_pixel_purchase"
 CONVERSIONS: Mapping[PlatformName, tuple[str, str]] = {
     PlatformName.GOOGLE: (
         (
-            "the conversion actions that the account counts, on the day of the click, within 30 days of it unless an "
-            "action says otherwise."
+            "the conversion actions that the account counts, on the day of the click, if they happen within 30 days of "
+            "it or within the window that the action sets."
         ),
         "계정이 집계하는 전환 액션을 클릭한 날에 셉니다. 액션에서 달리 정하지 않았다면 클릭 후 30일 안의 전환입니다.",
     ),
     PlatformName.META: (
         (
-            "the first of these actions that a row has: {actions}. Each ad set has its own attribution setting (since "
-            "June 2025), so campaigns are not strictly comparable."
+            "the first of these actions that a row has: {actions}. Since June 2025 each ad set has its own attribution "
+            "setting, so campaigns are not strictly comparable."
         ),
         (
             "행에 있는 다음 액션 중 첫째: {actions}. 2025년 6월부터 광고 세트마다 기여 설정이 다르므로 캠페인끼리 "
@@ -128,7 +128,7 @@ CONVERSIONS: Mapping[PlatformName, tuple[str, str]] = {
         ),
     ),
     PlatformName.AMAZON: (
-        "purchases within 14 days of a click; of Sponsored Brands and Display also after a view.",
+        "purchases within 14 days of a click. For Sponsored Brands and Display, purchases after a view count too.",
         "클릭 후 14일 안의 구매. Sponsored Brands와 Display는 조회 후의 구매도 셉니다.",
     ),
     PlatformName.TIKTOK: (
@@ -136,8 +136,7 @@ CONVERSIONS: Mapping[PlatformName, tuple[str, str]] = {
         "웹사이트에서 완료한 결제(complete_payment)를 TikTok에서 정한 기여 기간 안에서 셉니다.",
     ),
 }
-"""What a conversion is on each platform, and when it counts, in English and in Korean."""
-
+"""What each platform counts as a conversion, in English and in Korean."""
 
 PLATFORM_NAMES: Mapping[PlatformName, str] = {
     PlatformName.GOOGLE: "Google Ads",
@@ -147,13 +146,8 @@ PLATFORM_NAMES: Mapping[PlatformName, str] = {
 }
 
 
-def conversion_text(writer: "Writer", meta_conversion: str | None, platform: PlatformName) -> str:
-    """Say what a conversion is on a platform; on Meta a team may have chosen another action."""
-    return writer.choose(CONVERSIONS[platform]).format(actions=meta_conversion or PURCHASES)
-
-
 class Writer:
-    """Writes in a language; an undefined figure is a dash."""
+    """Writes in a language. An undefined figure is a dash."""
 
     def __init__(self, language: Language) -> None:
         from babel import dates, numbers  # noqa: PLC0415 - most runs write no report
@@ -164,38 +158,38 @@ class Writer:
 
     def text(self, key: str, **values: object) -> str:
         """Return a text with its values filled in."""
-        return self.choose(TEXTS[key]).format(**values)
+        return TEXTS[key][self._at].format(**values)
 
-    def choose(self, texts: tuple[str, str]) -> str:
-        """Return the text of the language."""
-        return texts[self._at]
+    def conversion(self, meta_conversion: str | None, platform: PlatformName) -> str:
+        """Return what a platform counts as a conversion. On Meta a team may have chosen another action."""
+        return CONVERSIONS[platform][self._at].format(actions=meta_conversion or PURCHASES)
 
     def number(self, number: Decimal | int | None, pattern: str = "#,##0.##") -> str:
-        """Write a number after a pattern of CLDR; by default whole, or with up to two decimals."""
+        """Format a number with a CLDR pattern, by default with up to two decimals."""
         return UNDEFINED if number is None else str(self._numbers.format_decimal(number, pattern, locale=self._locale))
 
     def money(self, amount: Decimal | None, currency: str) -> str:
-        """Write an amount in major units with as many decimals as its currency has."""
-        return (
-            UNDEFINED if amount is None else str(self._numbers.format_currency(amount, currency, locale=self._locale))
-        )
+        """Format an amount in major units with the decimals of its currency."""
+        if amount is None:
+            return UNDEFINED
+        return str(self._numbers.format_currency(amount, currency, locale=self._locale))
 
     def compact(self, number: float) -> str:
-        """Write a number of an axis, such as 1.2M."""
+        """Format a number on an axis, such as 1.2M."""
         return str(self._numbers.format_compact_decimal(number, fraction_digits=1, locale=self._locale))
 
     def currency(self, code: str) -> str:
-        """Write a currency's name; its code if Babel does not know it."""
+        """Return the name of a currency, or its code if Babel does not know it."""
         return str(self._numbers.get_currency_name(code, locale=self._locale))
 
     def day(self, day: date, form: str = "long") -> str:
-        """Write a day in a form of CLDR: `full` has its weekday too."""
+        """Format a day in a CLDR form. `full` includes the weekday."""
         return str(self._dates.format_date(day, form, locale=self._locale))
 
     def short_day(self, day: date) -> str:
-        """Write a day without year and weekday, such as Nov 23."""
+        """Format a day without its year, such as Nov 23."""
         return str(self._dates.format_skeleton("MMMd", day, locale=self._locale))
 
     def instant(self, when: datetime) -> str:
-        """Write a time to the minute, in its own time zone."""
+        """Format a time to the minute, in its own time zone."""
         return f"{self.day(when)} {when:%H:%M}"

@@ -1,7 +1,7 @@
-"""Finding the teams with work to do, and writing their reports.
+"""Find the teams with work to do, and write their reports.
 
-A report is read in one snapshot. Its row is written first and committed last: until then every other run waits, and a
-process that is killed leaves files with an old row or none, so that the next run writes them again.
+A report is read in one snapshot. Its row is written before its files and committed after them. Until then other runs
+wait, and after a kill the row is old or missing, so that the next run writes the files again.
 """
 
 import time
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class NotKeptError(SiveraError):
-    """A file could not be written to the place for reports, or not be deleted from it."""
+    """A file could not be written to the storage for reports, or could not be deleted from it."""
 
 
 @dataclass(frozen=True)
 class ReportDependencies:
-    """What reports need from outside: the database, its clock, and a place for files."""
+    """What reports need from outside: the database, its clock, and storage for files."""
 
     engine: Engine
     files: "AbstractFileSystem"
@@ -44,9 +44,9 @@ class ReportDependencies:
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
-    """Find the teams that a run works for; ConfigurationError if it is for an unknown team."""
+    """Find the teams that a run works for. Raise ConfigurationError for an unknown team."""
     check_teams(session, options.teams)
-    # The last day due lies up to two days back, in zones behind UTC.
+    # In zones behind UTC the last day due is up to two days ago.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], {}
     for row in queries.teams_with_reported_days(session, options.teams, since):
@@ -55,7 +55,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
         zone = find_zone(team["timezone"])
         if zone is None:
             failures[team["name"]] = (
-                f"nobody knows its time zone '{team['timezone']}': set another with `sivera teams set --timezone`"
+                f"its time zone '{team['timezone']}' is unknown: set another with `sivera teams set --timezone`"
             )
         elif first_day:
             latest = rules.latest_due_day(now, zone)
@@ -67,20 +67,20 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
-    """Write the reports that a team lacks, the oldest first; none is begun after the monotonic time `until`.
+    """Write a team's missing reports, the oldest first. Start none after the monotonic time `until`.
 
     Raises:
-        NotKeptError: A file could not be written; what was written before stays.
+        NotKeptError: A file could not be written. Reports written before stay.
     """
     written, left = _write_all(deps, team, team.days, until)
     return TeamReports(team=team, reports=written, left=left)
 
 
 def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
-    """Write a team's reports again if their figures changed, the oldest first; then note that they agree.
+    """Rewrite a team's reports with changed figures, the oldest first, then note that all of them agree.
 
     Raises:
-        NotKeptError: A file could not be written; what was written before stays.
+        NotKeptError: A file could not be written. Reports written before stay.
     """
     if time.monotonic() >= until:
         return TeamReports(team=team, left=True)
@@ -92,7 +92,7 @@ def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> Tea
 
 
 def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
-    """Yield the days with reports that do not agree with the figures any more."""
+    """Yield the days with reports that no longer agree with the figures."""
     since = team.latest - rules.COMPARED
     with Session(deps.engine) as session:
         now = deps.now(session)
@@ -109,7 +109,7 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
 def _write_all(
     deps: ReportDependencies, team: DueTeam, days: Iterable[date], until: float
 ) -> tuple[tuple[date, ...], bool]:
-    """Return the days that were written, and whether the deadline left any."""
+    """Return the days that were written, and whether the deadline came before the end."""
     written: list[date] = []
     for day in days:
         if time.monotonic() >= until:
@@ -120,8 +120,8 @@ def _write_all(
 
 
 def _write(deps: ReportDependencies, team: DueTeam, day: date) -> bool:
-    """Write a report in place of what is there; return False if another run has written the same."""
-    report, now = read_report(deps, team, day)
+    """Write a report in place of the old one. Return False if another run has written the same."""
+    report, now = _read_report(deps, team, day)
     page = render(report, now.astimezone(ZoneInfo(team.timezone)), team.language).encode()
     contents = zip(rules.paths(team.id, day), (page, to_csv(report)), strict=True)
     with Session(deps.engine) as session, session.begin():
@@ -136,29 +136,29 @@ def _put(files: "AbstractFileSystem", path: str, content: bytes) -> None:
     try:
         with whole_file(files, path) as file:
             file.write(content)
-    except Exception as error:  # noqa: BLE001 - each kind of file system raises its own, and their texts may hold keys
+    except Exception as error:  # noqa: BLE001 - file systems raise errors of their own, whose texts may hold keys
         raise NotKeptError(
-            f"the report could not be kept as {path} ({type(error).__name__}): see that the place in the block "
+            f"the report could not be stored as {path} ({type(error).__name__}): check that the location in the block "
             "storage/reports exists and has room"
         ) from None
 
 
 def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
-    """Delete all files of a team's reports; NotKeptError if the place fails."""
+    """Delete all files of a team's reports. Raise NotKeptError if that fails."""
     folder = rules.folder(team_id)
     try:
         if files.exists(folder):
             files.rm(folder, recursive=True)
     except Exception as error:  # noqa: BLE001 - as above
         raise NotKeptError(
-            f"the reports in {folder} could not be deleted ({type(error).__name__}): see that the place in the block "
-            "storage/reports is there and that files can be deleted from it"
+            f"the reports in {folder} could not be deleted ({type(error).__name__}): check that the location in the "
+            "block storage/reports exists and that files can be deleted from it"
         ) from None
 
 
-def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Report, datetime]:
-    """Read what a team's report on a day says, and return it with the time."""
-    # One snapshot: the digest belongs to the figures beside it, even while a sync writes.
+def _read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Report, datetime]:
+    """Read the content of a team's report on a day, and the time of reading."""
+    # One snapshot, so that the digest matches the figures even while a sync writes.
     with (
         deps.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
         Session(connection) as session,
@@ -191,14 +191,14 @@ def _sections(
     missing: Sequence[MissingAccount],
     unreported: Sequence[Unreported],
 ) -> tuple[Section, ...]:
-    """Add up the lines of each currency, and say how much of the figures is known."""
+    """Add up the lines of each currency, and mark how much of the figures is known."""
     states, gaps = coverage.states_of(accounts, day, missing), coverage.gaps(accounts, day, missing)
     sections = []
     for currency in sorted(lines.keys() | {one.currency for one in unreported}):
         found = lines.get(currency, [])
         with_figures = {(line.account_id, line.campaign_id) for line in found}
         found += [
-            Line(one.platform, one.account_id, one.account, one.campaign_id, one.campaign, is_reported=False)
+            Line(*one[:5], is_reported=False)
             for one in unreported
             if one.currency == currency and (one.account_id, one.campaign_id) not in with_figures
         ]
@@ -207,7 +207,10 @@ def _sections(
         quiet = [
             Line(one.platform, one.id, one.name).marked(states[one.id])
             for one in accounts
-            if one.is_active and one.currency == currency and one.id not in has_lines and coverage.lacks(states[one.id])
+            if one.is_active
+            and one.currency == currency
+            and one.id not in has_lines
+            and coverage.is_partial(states[one.id])
         ]
         sections.append(to_section(currency, known, quiet, gaps.get(currency, ())))
     return tuple(sections)

@@ -1,1 +1,1 @@
-"""The cleanup: which rows have expired, how they are deleted, and when nothing may be deleted."""
+"""The cleanup: which rows have expired, how they are deleted, and when the cleanup is refused."""

@@ -1,7 +1,6 @@
-"""The cleanup of one kind: small batches, each its own transaction, until nothing is due or the time is over.
+"""The cleanup of one kind: small batches, each its own transaction, until nothing is due or time is up.
 
-Each batch is recorded in its own transaction. If the process dies, whole batches and a correct record stay, and the
-next run continues.
+A batch and its record are committed together, so both are correct even if the process dies. The next run continues.
 """
 
 import time
@@ -21,16 +20,16 @@ from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.rules import CleanupPlan, KindResult
 
 BATCH_SIZE = 2_000
-"""Rows. A batch takes some 20 ms: nobody waits longer for a row of it."""
+"""Rows. A batch locks its rows for about 20 ms."""
 
 STATEMENT_SECONDS = 2.0
-"""Longest time for a statement of a batch, when the disk is cold or somebody has locked the table. To count what a run
-leaves may take half of it: the counts of all kinds together must stay below the flow's timeout."""
+"""The time limit of a statement, for a cold disk or a locked table. Counting the remaining rows may take half of it, so
+that the counts of all kinds fit into the flow's timeout."""
 
 
 @dataclass(frozen=True)
 class CleanupDependencies:
-    """The database, the run's id, a monotonic clock, and the limits of a batch."""
+    """What a cleanup needs."""
 
     engine: Engine
     run_id: UUID
@@ -40,23 +39,20 @@ class CleanupDependencies:
 
     @contextmanager
     def transaction(self, seconds: float | None = None) -> Iterator[Session]:
-        """Begin a transaction with a time limit for each statement."""
+        """Yield a session in a transaction with a time limit for each statement."""
         with Session(self.engine) as session, session.begin():
             queries.prepare(session, seconds or self.statement_seconds)
             yield session
 
 
 def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupPlan:
-    """Decide by the database's clock which rows are deleted."""
+    """Decide, by the database's clock, which rows are deleted."""
     with Session(deps.engine) as session:
         return rules.plan(options, read_clock(session), queries.last_run(session))
 
 
 def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> KindResult:
-    """Delete the rows of a kind that are due, or count them in a dry run; no batch starts after the monotonic `end`.
-
-    If the database fails, only this kind fails, and the result says so.
-    """
+    """Delete the rows of a kind that are due, or count them in a dry run. No batch starts after the monotonic `end`."""
     cutoff, deleted, remaining, failed, refused = plan.cutoffs[kind], 0, None, None, plan.refused
     try:
         if not refused:
@@ -74,7 +70,6 @@ def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) 
 
 
 def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> Iterator[int]:
-    """Delete batch after batch, and yield how many rows each deleted."""
     after = queries.EVER
     while not plan.dry_run and deps.monotonic() < end:
         with deps.transaction() as session:
@@ -83,15 +78,15 @@ def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: floa
                 return
             queries.record(session, deps.run_id, plan, kind, deleted=deleted)
         yield deleted
-        # Index entries of deleted rows stay until a vacuum: do not read them again for each batch.
+        # Index entries of deleted rows stay until a vacuum, so skip them.
         after = newest
 
 
 def _count(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> int | None:
-    """Count the rows that are still due; return None if that takes too long."""
+    # None if counting takes too long.
     seconds, children_from = deps.statement_seconds / 2, queries.EVER
     if plan.dry_run:
-        # A real run would have deleted the expired children already.
+        # A real run would already have deleted the expired states.
         seconds, children_from = max(seconds, end - deps.monotonic()), plan.cutoffs[Kind.OAUTH_STATES]
     try:
         with deps.transaction(seconds) as session:

@@ -1,4 +1,4 @@
-"""The page of a cleanup: its figures, and a chart of what the last runs deleted."""
+"""The page of a cleanup: its figures, and a chart of the rows that the last runs deleted."""
 
 from collections import Counter
 from datetime import UTC
@@ -18,7 +18,7 @@ PARTS = (Kind.OAUTH_STATES.value, Kind.SESSIONS.value, Kind.TOKEN_REFRESH_LOGS.v
 
 
 def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
-    """Return the page of a run, as Markdown."""
+    """Return the page as Markdown."""
     rows = [
         (
             one.kind.value,
@@ -39,7 +39,7 @@ def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
 
 
 def cleanup_charts(session: Session) -> list[str]:
-    """Draw how many rows of each kind the last runs deleted; return no chart if there was no run."""
+    """Draw how many rows of each kind the last runs deleted, if there were any runs."""
     bars: dict[Any, str] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for run, began, kind, deleted in queries.last_deletions(session, RUNS * len(Kind)):

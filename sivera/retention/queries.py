@@ -1,4 +1,4 @@
-"""The cleanup's SQL; all times are the database's own. To add a kind: a row in TABLES, an option, and an index."""
+"""The cleanup's SQL. To add a kind: a row in TABLES, an option, and an index. All times are the database's."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +21,9 @@ EVER = datetime.min.replace(tzinfo=UTC)
 class CleanedTable:
     """SQL for one table, in which a row is called `old`.
 
-    A row is deleted when `time` lies before the cutoff and `due` holds. If `time` is null, the row is still open. The
-    row with the greatest `newest` was written last; it cannot have expired before `alive_until`. `fold` runs in the
-    same statement and keeps what must stay of the rows that are `gone`.
+    A row is deleted if `time` is before the cutoff and `due` holds; it is still open if `time` is null. The row with
+    the greatest `newest` was written last, and cannot have expired before `alive_until`. `fold` runs in the same
+    statement and saves what must be kept of the rows that are `gone`.
     """
 
     time: str
@@ -41,7 +41,7 @@ TABLES = {
     Kind.PLATFORM_OUTAGES: CleanedTable("ended_at", alive_until="began_at"),
     Kind.CLEANUP_RUNS: CleanedTable("started_at", alive_until="started_at", newest="started_at"),
     Kind.SYNC_RUNS: CleanedTable("started_at", alive_until="finished_at", newest="started_at"),
-    # Prometheus counters are sums over this table and must not go back, so deleted rows are added to one of no run.
+    # Prometheus counters are sums over this table and must not decrease, so deleted rows are added to NO_RUN.
     Kind.PLATFORM_CALLS: CleanedTable(
         "at",
         alive_until="at",
@@ -56,16 +56,16 @@ TABLES = {
                 throttled = kept.throttled + excluded.throttled)""",  # noqa: S608 - a constant
     ),
     Kind.REPORTS: CleanedTable("written_at", alive_until="written_at", newest="written_at"),
-    # RFC 6749 lets the code that follows a login live for ten minutes at most.
+    # RFC 6749, section 4.1.2: the code that follows a login should expire within ten minutes.
     Kind.OAUTH_STATES: CleanedTable("expires_at", alive_until="created_at + interval '5 minutes'"),
-    # OWASP advises 15 to 30 minutes for idle sessions. The foreign key protects a session with a state.
+    # OWASP advises 15 to 30 minutes for idle sessions. A state's foreign key protects its session.
     Kind.SESSIONS: CleanedTable(
         "expires_at",
         alive_until="created_at + interval '15 minutes'",
         due="""NOT EXISTS (SELECT FROM oauth_states AS child
                            WHERE child.session_id = old.id AND child.expires_at >= :children_from)""",
     ),
-    # A doubt about the tokens that a grant still has decides how its next renewal may proceed.
+    # If it is in doubt whether a grant's current tokens are still good, its next renewal needs the row.
     Kind.TOKEN_REFRESH_LOGS: CleanedTable(
         "started_at",
         alive_until="started_at",
@@ -75,15 +75,15 @@ TABLES = {
     ),
 }
 
-# SET LOCAL takes no parameters. The planner must use the indexes: its statistics are from before rows were deleted, and
-# it would sort the whole table for each batch. Nobody waits for the disk: what a crash undoes is deleted again.
+# SET LOCAL accepts no parameters. The planner must use the indexes: with statistics from before the deletions it would
+# sort the whole table for each batch. A commit need not wait for the disk: what a crash undoes is deleted again.
 _PREPARE = text("""
     SELECT set_config('statement_timeout', :milliseconds, true), set_config('synchronous_commit', 'off', true),
            set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
            set_config('enable_mergejoin', 'off', true)
 """)
 
-# By ctid, which cannot change while the row is locked: keys differ from table to table.
+# By ctid, because the keys differ from table to table. It cannot change while the row is locked.
 _DELETE = """
     WITH gone AS (
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
@@ -103,43 +103,37 @@ _WOULD_EMPTY = """
 """
 
 
-def _of_each_kind(statement: str) -> dict[Kind, TextClause]:
-    return {kind: text(statement.format(table=kind.value, **asdict(table))) for kind, table in TABLES.items()}
-
-
-_DELETE_OF, _COUNT_OF, _WOULD_EMPTY_OF = map(_of_each_kind, (_DELETE, _COUNT, _WOULD_EMPTY))
+def _for(kind: Kind, statement: str) -> TextClause:
+    return text(statement.format(table=kind.value, **asdict(TABLES[kind])))
 
 
 def prepare(session: Session, seconds: float) -> None:
-    """Prepare the transaction for the cleanup's statements, each of which may take this many seconds."""
+    """Prepare the transaction for the cleanup's statements, and limit the time of each."""
     session.execute(_PREPARE, {"milliseconds": str(round(seconds * 1000))})
 
 
 def last_run(session: Session) -> datetime | None:
-    """Return when the last run started that was not refused."""
+    """Return when the last run that was not refused started."""
     return session.scalar(select(func.max(CleanupRun.started_at)).where(CleanupRun.refused.is_(None)))
 
 
 def would_empty(session: Session, kind: Kind, cutoff: datetime) -> bool:
-    """Return whether no row of a kind would stay, although the newest cannot have expired yet."""
-    return bool(session.scalar(_WOULD_EMPTY_OF[kind], {"cutoff": cutoff}))
+    """Return whether every row of a kind would be deleted, although the newest cannot have expired yet."""
+    return bool(session.scalar(_for(kind, _WOULD_EMPTY), {"cutoff": cutoff}))
 
 
 def delete_batch(
     session: Session, kind: Kind, cutoff: datetime, after: datetime, size: int
 ) -> tuple[int, datetime | None]:
-    """Delete the oldest expired rows of `after` or later, `size` at most; skip those that somebody has locked.
-
-    Return how many, and the time of the newest one.
-    """
+    """Delete up to `size` expired rows from `after` on, skipping locked ones; return how many, and the newest time."""
     values = {"cutoff": cutoff, "after": after, "size": size, "children_from": EVER}
-    deleted, newest = session.execute(_DELETE_OF[kind], values).one()
+    deleted, newest = session.execute(_for(kind, _DELETE), values).one()
     return deleted, newest
 
 
 def count_due(session: Session, kind: Kind, cutoff: datetime, children_from: datetime) -> int:
-    """Count the rows that are due; only a child that expires at `children_from` or later protects its parent."""
-    count: int = session.scalars(_COUNT_OF[kind], {"cutoff": cutoff, "children_from": children_from}).one()
+    """Count the rows that are due. A session is not due if one of its states expires at `children_from` or later."""
+    count: int = session.scalars(_for(kind, _COUNT), {"cutoff": cutoff, "children_from": children_from}).one()
     return count
 
 
@@ -153,7 +147,7 @@ def record(
     remaining: int | None = None,
     refused: str | None = None,
 ) -> None:
-    """Record what a run did with a kind; `deleted` is added to what the run has recorded before."""
+    """Record what a run did with a kind; `deleted` is added to what it has recorded before."""
     row = {"cutoff": plan.cutoffs[kind], "dry_run": plan.dry_run, "remaining": remaining, "refused": refused}
     statement = insert(CleanupRun).values(run_id=run_id, kind=kind.value, deleted=deleted, **row)
     session.execute(
@@ -164,7 +158,7 @@ def record(
 
 
 def last_deletions(session: Session, most: int) -> Sequence[Row[tuple[Any, datetime, str, int]]]:
-    """Return run, start, kind and deleted rows of the last records that are of no dry run, the oldest first."""
+    """Return run, start, kind and deleted rows of the last records, oldest first, without those of dry runs."""
     columns = (CleanupRun.run_id, CleanupRun.started_at, CleanupRun.kind, CleanupRun.deleted)
     newest = select(*columns).where(~CleanupRun.dry_run).order_by(CleanupRun.started_at.desc()).limit(most)
     return session.execute(newest).all()[::-1]

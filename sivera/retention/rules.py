@@ -1,4 +1,4 @@
-"""The decisions of the cleanup as pure functions, what it is to do, and what it did."""
+"""The decisions of the cleanup as pure functions, and its plan and summary."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,11 +9,11 @@ from sivera.retention.options import CleanupOptions, Kind
 from sivera.values import Value
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far a clock may be set back."""
+"""By how much the clock may be behind the last run."""
 
 
 class CleanupPlan(Value):
-    """The cutoff of each kind: older rows are deleted. If `refused` gives a reason, nothing is."""
+    """The cutoff of each kind: older rows are deleted, unless `refused` gives a reason."""
 
     dry_run: bool
     cutoffs: dict[Kind, datetime]
@@ -23,8 +23,8 @@ class CleanupPlan(Value):
 class KindResult(Value):
     """What a run did with one kind.
 
-    `remaining` counts the rows that are still due; None if they were not counted. `refused` says why nothing was
-    deleted, `failed` why the work stopped.
+    `remaining` counts the rows that are still due; None if they were not counted. `refused` is why nothing was deleted,
+    `failed` why the work stopped.
     """
 
     kind: Kind
@@ -36,7 +36,7 @@ class KindResult(Value):
 
     @property
     def left(self) -> str:
-        """The rows that are still due, in words; empty if there are none, or if the run failed."""
+        """The rows that are still due, in words; empty if there are none or it failed."""
         if self.remaining == 0 or self.refused or self.failed:
             return ""
         return f"{self.kind.value} (not counted)" if self.remaining is None else f"{self.remaining} {self.kind.value}"
@@ -50,7 +50,7 @@ class CleanupSummary(Value):
 
     @classmethod
     def of(cls, plan: CleanupPlan, results: Mapping[Kind, object]) -> Self:
-        """Return the summary of what the cleanup of each kind returned or raised."""
+        """Summarize what the cleanup of each kind returned or raised."""
         kinds = [
             found
             if isinstance(found, KindResult)
@@ -99,7 +99,7 @@ def plan(options: CleanupOptions, now: datetime, last_run: datetime | None) -> C
 
 
 def would_empty(kind: Kind, cutoff: datetime) -> str:
-    """Return why a cutoff is refused that leaves no row, although one is fresh: a clock or the application is wrong."""
+    """Return why a cutoff is refused that deletes even fresh rows: a clock or the application is wrong."""
     return (
         f"every row of {kind.value} would be deleted, although the newest cannot have expired by the cutoff "
         f"{_text(cutoff)}: check the clocks, and the times that the application writes"

@@ -1,1 +1,1 @@
-"""sync-campaigns: which accounts are due, what is read and written, and what an account's failure means."""
+"""sync-campaigns: which accounts are due, what is read and stored, and what a failure means."""

@@ -1,4 +1,4 @@
-"""The sync of one ad account, part by part: what fails is recorded with its reason, and the other parts go on."""
+"""Sync one ad account, part by part. A part that fails is recorded with its reason, and the others go on."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -28,18 +28,17 @@ from sivera.sync.summary import AccountSync, Outcome, PartSync
 logger = logging.getLogger("sivera.sync")
 
 FOR_ALL_PARTS = (ReconnectRequired, UndecryptableError, OvertakenError)
-"""With such an error no other part of the account can be read either."""
+"""After one of these errors no other part of the account can be read."""
 
 SHARED = (ThrottleScope.PLATFORM, ThrottleScope.ENDPOINT)
-"""A 'slow down' that another account may have caused: the same run tries again once it is over."""
+"""Another account may have caused such a throttle, so the same run tries again once it is over."""
 
 
 @dataclass(frozen=True)
 class SyncDependencies:
     """What the sync of an account needs from outside.
 
-    `client_for` and `tokens_for` give the platform's client and the grant's token source. All times are the database's:
-    the clocks of machines differ, and what is compared later must not. `clock` lets tests move them.
+    All stored times come from the database's clock, because machines' clocks differ. `clock` lets tests move them.
     """
 
     engine: Engine
@@ -58,23 +57,22 @@ def sync_account(
     is_last: bool = True,
     even_resting: bool = False,
 ) -> AccountSync:
-    """Copy one account's campaigns and metrics into the database, and record how each part of it ended.
+    """Copy one account's campaigns and metrics into the database, and record how each part ended.
 
-    `lookback_days` of metrics are read again; None means what the mode and platform need. `ended` has the parts that an
-    earlier attempt of the same run has done; this attempt does the rest and adds it. An error that may pass counts if
-    it `is_last`, else it is raised once the other parts are done. Parts in the slow lane are taken only if
-    `even_resting`.
+    `lookback_days` replaces the days of metrics that mode and platform call for. `ended` holds the parts that an
+    earlier attempt of the same run has finished; this attempt adds its own. An error worth a retry is recorded only if
+    the attempt `is_last`. Parts in the slow lane are skipped unless `even_resting`.
 
     Raises:
         ConfigurationError: The account is no longer in our database.
-        Exception: An error that may pass, of an attempt that is not the last.
+        Exception: An error worth a retry, once the other parts are done, if the attempt is not the last.
     """
     ended = {} if ended is None else ended
     reader = _load(deps, due, mode, lookback_days)
-    passing: list[Exception] = []
+    retryable: list[Exception] = []
     stop: Exception | None = None
     for part in parts_of(reader.client, mode):
-        if part in ended or _is_pointless(ended, part):
+        if part in ended or _can_skip(ended, part):
             continue
         if not even_resting and rules.rests(reader.states[part], reader.as_of, full=reader.is_full):
             ended[part] = _rest(part, reader.states[part])
@@ -83,17 +81,17 @@ def sync_account(
         if isinstance(done, PartSync):
             ended[part] = done
         elif is_worth_a_retry(done) and not is_last:
-            passing.append(done)
+            retryable.append(done)
         else:
             stop = done if isinstance(done, FOR_ALL_PARTS) else None
             ended[part] = _record(reader, part, done)
-    if passing:
-        raise passing[0]
-    lacking = [part for part, done in ended.items() if done.outcome is Outcome.NOT_ENABLED]
-    if lacking and len(lacking) == len(ended):
+    if retryable:
+        raise retryable[0]
+    not_enabled = [part for part, done in ended.items() if done.outcome is Outcome.NOT_ENABLED]
+    if not_enabled and len(not_enabled) == len(ended):
         ended = {part: _fail(reader, part, done.reason) for part, done in ended.items()}
     else:
-        _expect_nothing(reader, lacking)
+        _expect_nothing(reader, not_enabled)
     expected = [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED]
     result = AccountSync.of(due, expected, reader.changes)
     for part in [part for part, done in ended.items() if done.again_after is not None]:
@@ -128,8 +126,8 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
     )
 
 
-def _is_pointless(ended: Mapping[Part, PartSync], part: Part) -> bool:
-    """Whether the account does not have the ad product of a part, or totals have no new metrics to be compared with."""
+def _can_skip(ended: Mapping[Part, PartSync], part: Part) -> bool:
+    """Whether the account does not have the part's ad product, or the part is totals without new metrics to match."""
     listing = ended.get(Part(kind=PartKind.CAMPAIGNS, product=part.product))
     if listing is not None and listing.outcome is Outcome.NOT_ENABLED:
         return True
@@ -139,12 +137,12 @@ def _is_pointless(ended: Mapping[Part, PartSync], part: Part) -> bool:
 
 def _rest(part: Part, state: PartState) -> PartSync:
     until = f"{state.next_attempt_at:%Y-%m-%d %H:%M} UTC"
-    note = f"left out until {until}, after {state.failures} failures in a row. {state.error or ''}"
+    note = f"skipped until {until}, after {state.failures} failures in a row. {state.error or ''}"
     return PartSync(part=part, outcome=Outcome.RESTING, note=note.rstrip())
 
 
 def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exception:
-    """Read and store a part. Return what was done, or what went wrong."""
+    """Read and store a part. Return the result, or the error."""
     used = None
     try:
         used = reader.tokens.current()
@@ -153,14 +151,14 @@ def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exce
         except ProductNotEnabled:
             raise
         except AccountInaccessible:
-            # Perhaps only the way to the account has changed.
+            # The grant may only have to reach the account in another way.
             has_changed, changes = rediscover(reader.tokens, reader.due.id, reader.account)
             reader.changes += changes
             if not has_changed:
                 raise
             reader.account = _load(deps, reader.due, reader.mode, reader.lookback_days).account
             return read_part(reader, part)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
+    except Exception as error:  # noqa: BLE001 - the other parts go on after any error
         if isinstance(error, ReconnectRequired) and used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already
                 reader.tokens.reject(used, error)
@@ -168,7 +166,7 @@ def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exce
 
 
 def _record(reader: Reader, part: Part, error: Exception) -> PartSync:
-    """Record why a part was not read, and return it in words."""
+    """Record why a part was not read."""
     if isinstance(error, OvertakenError):
         return PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     if not is_explained(error):
@@ -192,9 +190,9 @@ def _fail(reader: Reader, part: Part, reason: str) -> PartSync:
     return PartSync(part=part, outcome=Outcome.FAILED, reason=reason)
 
 
-def _expect_nothing(reader: Reader, lacking: Sequence[Part]) -> None:
-    """Expect nothing of the ad products that an account does not have; what was read of them stays."""
-    products = {part.product for part in lacking}
+def _expect_nothing(reader: Reader, not_enabled: Sequence[Part]) -> None:
+    """Stop expecting data of the ad products that an account does not have. Data read before stays."""
+    products = {part.product for part in not_enabled}
     states = {part: state for part, state in reader.states.items() if part.product not in products}
     for product in products:
         with suppress(SQLAlchemyError), Session(reader.engine) as session, session.begin():
@@ -202,6 +200,6 @@ def _expect_nothing(reader: Reader, lacking: Sequence[Part]) -> None:
 
 
 def _write(reader: Reader, part: Part, state: PartState) -> None:
-    # If the database is away, only the run has the reason; and a newer sync knows better.
+    # If the database is down, only the run knows the reason. If a newer sync was faster, its state stays.
     with suppress(SQLAlchemyError, OvertakenError), Session(reader.engine) as session, session.begin():
         reader.write(session, part, state)

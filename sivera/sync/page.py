@@ -1,4 +1,4 @@
-"""The page of a run of sync-campaigns: its figures, its failures, and charts of how the sync is doing."""
+"""The page of a run of sync-campaigns: its counts, its failures, and charts of the last runs."""
 
 from collections.abc import Sequence
 from datetime import UTC, timedelta
@@ -25,7 +25,7 @@ AGES = {
     "never": "#777777",
 }
 BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
-"""Between the ages."""
+"""The limits between the ages, the youngest first."""
 
 
 def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
@@ -56,18 +56,12 @@ def sync_charts(session: Session) -> list[str]:
         (platform, "never" if place is None else names[place]): count
         for platform, place, count in accounts_by_age(session, BOUNDS)
     }
-    platforms = [name.value for name in PlatformName if name.value in {platform for platform, _ in by_age}]
-    title = "Accounts by outcome, over the last runs (UTC)"
+    shown = {platform for platform, _ in by_age}
+    platforms = [name.value for name in PlatformName if name.value in shown]
+    over_runs, ages = "Accounts by outcome, over the last runs (UTC)", "Accounts by the age of their last sync"
     return [
-        pages.bars(title, by_outcome, bar=list(runs), part=OUTCOMES, count="accounts"),
-        pages.bars(
-            "Accounts by the age of their last sync",
-            by_age,
-            bar=platforms,
-            part=AGES,
-            count="accounts",
-            horizontal=True,
-        ),
+        pages.bars(over_runs, by_outcome, bar=list(runs), part=OUTCOMES, count="accounts"),
+        pages.bars(ages, by_age, bar=platforms, part=AGES, count="accounts", horizontal=True),
     ]
 
 
@@ -77,6 +71,6 @@ def _listing(job: str, title: str, what: str, found: Sequence[AccountNews]) -> l
 
 
 def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:
-    # Two narrow tables, because one with all columns does not fit the UI's page.
+    # Two narrow tables: one with all columns would be too wide for the page in the UI.
     rows = [(name.value, *(getattr(one, column) for column in columns)) for name, one in summary.platforms.items()]
     return pages.table(["platform", *(column.replace("_", " ") for column in columns)], rows)

@@ -1,4 +1,4 @@
-"""Questions about the parts of an account's sync: how each stands, and the reports that are outstanding."""
+"""Queries on the parts of an account's sync and on the reports that were requested for it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from sivera import values
 from sivera.models import ReportRequest, SyncPart
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reports import KnownRequest
-from sivera.sync.rules import NO_TROUBLE, account_state
+from sivera.sync.rules import NOTHING_WRONG, account_state
 
 STATE = tuple(PartState.model_fields)
 REQUESTS_KEPT = timedelta(days=2)
@@ -26,12 +26,12 @@ _TARGET = text(f"""
 
 
 def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return the time, an account and the state of its parts: a row a part, one if it has none, none if it is gone."""
+    """Return the time, an account and its parts, one row per part: one without parts, none without account."""
     return session.execute(_TARGET, {"account": account_id}).all()
 
 
 _SUMS = ", ".join(f"{name} = :sum_{name}" for name in account_state({}))
-# An approval that came since the sync began is for the next one.
+# An approval given since the sync started is kept for the next sync.
 _WRITE = text(f"""
     WITH written AS (
         INSERT INTO sync_parts AS part (account_id, kind, ad_product, {", ".join(STATE)})
@@ -49,10 +49,10 @@ _SUM_UP = text(f"UPDATE ad_accounts SET {_SUMS} WHERE id = :account")  # noqa: S
 def write_part(
     session: Session, account_id: int, part: Part, known: PartState, states: Mapping[Part, PartState]
 ) -> bool:
-    """Write the state of a part and sum up its account, unless a sync that began later was faster.
+    """Write a part's state and its account's summary, unless a later sync was faster. Return whether it was written.
 
-    `states` has the states of all parts, `known` what was stored of this one when the sync began: if `as_of` is the
-    same still, no other sync was there, whatever its value. Return whether it was written.
+    `states` holds all parts, `known` what was stored of this one when the sync started. If the stored `as_of` is still
+    that of `known`, no other sync has written, even if it is ahead of the clock.
     """
     row = states[part].model_dump() | {"account": account_id, "kind": part.kind, "product": part.product}
     rows = row["left_out_rows"]
@@ -64,12 +64,9 @@ def write_part(
 def expect_nothing(
     session: Session, account_id: int, product: str, now: datetime, states: Mapping[Part, PartState]
 ) -> None:
-    """Mark the parts of an ad product that the account does not have, until one of them is written again.
-
-    `states` has those of all other parts.
-    """
+    """Mark the parts of a product as not enabled until one is written again. `states` holds all other parts."""
     mine = (SyncPart.account_id == account_id, SyncPart.ad_product == product, SyncPart.not_enabled_since.is_(None))
-    session.execute(update(SyncPart).where(*mine).values({**NO_TROUBLE, "not_enabled_since": now}))
+    session.execute(update(SyncPart).where(*mine).values({**NOTHING_WRONG, "not_enabled_since": now}))
     session.execute(
         delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ad_product == product)
     )
@@ -81,7 +78,7 @@ def _sums(states: Mapping[Part, PartState]) -> dict[str, object]:
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
-    """Return the parts of every account, by our id of the account, without ad products that it does not have."""
+    """Return the parts of every account by our account id, without ad products that the account does not have."""
     found: dict[int, list[SyncPart]] = {}
     expected = select(SyncPart).where(SyncPart.not_enabled_since.is_(None))
     for part in session.scalars(expected.order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
@@ -96,26 +93,21 @@ def has_open_requests(session: Session, account_id: int) -> bool:
 
 
 def approve_removals(session: Session, account_id: int) -> int:
-    """Let the next full sync remove the campaigns that are held. Return how many there are."""
+    """Allow the next full sync to remove the campaigns that are held. Return how many there are."""
     held = (SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)
     return sum(session.scalars(update(SyncPart).where(*held).values(approved=SyncPart.held).returning(SyncPart.held)))
 
 
-_REQUESTS = text("SELECT * FROM report_requests WHERE account_id = :account ORDER BY requested_at, report_id")
+_REQUESTS = text("""
+    SELECT report_id, ad_product, json_build_object('since', since, 'until', until) AS window, requested_at,
+           failed_collections, ended_at, collected
+    FROM report_requests WHERE account_id = :account ORDER BY requested_at, report_id""")
 
 
 def read_requests(session: Session, account_id: int) -> list[KnownRequest]:
-    """Return an account's requests for reports, the oldest first, also those that ended lately."""
+    """Return an account's requests for reports, the oldest first, including those that ended lately."""
     return [
-        KnownRequest(
-            report_id=row.report_id,
-            ad_product=row.ad_product,
-            window=values.DateWindow(since=row.since, until=row.until),
-            requested_at=row.requested_at,
-            failed_collections=row.failed_collections,
-            ended_at=row.ended_at,
-            collected=row.collected,
-        )
+        KnownRequest.model_validate(row, from_attributes=True)
         for row in session.execute(_REQUESTS, {"account": account_id})
     ]
 
@@ -128,10 +120,7 @@ _ADD_REQUEST = text("""
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
-    """Remember a request.
-
-    A platform that takes it for a duplicate may name a report that was given up: that one is open again.
-    """
+    """Store a request. If the platform names a report that was given up, as for a duplicate, it is open again."""
     asked = request.model_dump(exclude={"window"}) | request.window.model_dump()
     session.execute(_ADD_REQUEST, {"account": account_id, **asked})
 
@@ -143,6 +132,6 @@ _WRITE_REQUEST = text("""
 
 
 def write_request(session: Session, account_id: int, request: KnownRequest, now: datetime) -> None:
-    """Write how a request stands. Forget those that ended long ago."""
+    """Update a request, and delete those of the account that ended long ago."""
     row = request.model_dump(include={"report_id", "failed_collections", "ended_at", "collected"})
     session.execute(_WRITE_REQUEST, row | {"account": account_id, "forgotten": now - REQUESTS_KEPT})

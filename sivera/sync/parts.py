@@ -1,4 +1,4 @@
-"""The parts of an account's sync. Each is read and stored by itself, and what fails never withholds what succeeded."""
+"""The parts of an account's sync. Each is read and stored by itself, so that a failure of one costs no other."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -15,11 +15,11 @@ class PartKind(StrEnum):
     CAMPAIGNS = "campaigns"
     METRICS = "metrics"
     TOTALS = "totals"
-    """What the account spent a day, also in campaigns that the platform does not report on. Full syncs read it."""
+    """The account's spend per day, which includes campaigns that the platform does not report on. Full syncs only."""
 
 
 class Part(Value):
-    """A part of an account; `product` is empty unless the platform's ad products are read one by one."""
+    """A part of an account. `product` is empty unless the platform's ad products are read one by one."""
 
     kind: PartKind
     product: str = ""
@@ -29,7 +29,7 @@ class Part(Value):
 
 
 class PartState(Value):
-    """What is stored of a part; see `sivera.models.SyncPart`."""
+    """The stored state of a part; see `sivera.models.SyncPart`."""
 
     as_of: datetime | None = None
     figures_as_of: datetime | None = None

@@ -1,4 +1,4 @@
-"""What a run of sync-campaigns is asked for (the Prefect UI shows it as a form), and what it has to do."""
+"""The options of sync-campaigns, which the Prefect UI shows as a form, and the plan of a run."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,7 @@ from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
 OVERDUE_AFTER = timedelta(hours=24)
-"""An account that no run reaches for so long has failed: what is put off for a day is."""
+"""An account that no run has reached for this long has failed, like a part that was put off for a day."""
 
 
 class SyncMode(StrEnum):
@@ -25,11 +25,11 @@ class SyncMode(StrEnum):
 
 
 class SyncOptions(Value):
-    """Which accounts to sync, and how much of them."""
+    """Which accounts to sync, and how much to read."""
 
     mode: SyncMode = Field(
         default=SyncMode.INCREMENTAL,
-        description="Incremental reads what changed and the last days; full reads everything and finds what vanished.",
+        description="Incremental reads changes and the last days; full reads everything and finds what is gone.",
     )
     platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
@@ -40,26 +40,23 @@ class SyncOptions(Value):
         default=None,
         ge=1,
         le=90,
-        description="Days of metrics to read again, today included; empty means what the mode and platform need.",
+        description="Days of metrics to read again, including today; empty means what the mode and platform call for.",
     )
     batch_size: int = Field(default=100, ge=1, le=1000, description="The most accounts that are mapped at once.")
     deadline_seconds: int = Field(
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which the run calls no platform any more; the rest comes first next time.",
+        description="Seconds after which the run stops calling platforms; the next run starts with the rest.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """The words in a run's name that tell these options apart from others."""
+        """Return the words for these options in the name of a run."""
         return (self.mode, *self.platforms, *self.teams, *(f"account {one}" for one in self.account_ids[:3]))
 
 
 class DueAccount(Value):
-    """An account to sync: our id, and what a person recognises it by.
-
-    If no run has reached it for a day, `overdue_since` says since when.
-    """
+    """An account to sync. `overdue_since` is set if no run has reached it for a day."""
 
     id: int
     platform: PlatformName
@@ -67,15 +64,12 @@ class DueAccount(Value):
     overdue_since: datetime | None = None
 
     def news(self, what: str) -> AccountNews:
-        """Say something about it to a person."""
+        """Return a message about the account."""
         return AccountNews(account_id=self.id, platform=self.platform, name=self.name, what=what)
 
 
 class SyncPlan(Value):
-    """The work of a run, and when it was planned.
-
-    `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
-    """
+    """The work of a run. `waiting` accounts must be reconnected by a person; `resting` ones are in the slow lane."""
 
     due: tuple[DueAccount, ...]
     waiting: tuple[DueAccount, ...]
@@ -84,7 +78,7 @@ class SyncPlan(Value):
 
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
-    """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
+    """Find the accounts of a run, in order. Raise ConfigurationError for an unknown team or account."""
     for account_id in options.account_ids:
         find_account(session, account_id)
     check_teams(session, options.teams)

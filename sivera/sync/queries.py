@@ -1,4 +1,4 @@
-"""Questions of the sync: campaigns, daily metrics, and what its runs did."""
+"""Queries of the sync: campaigns, daily metrics, totals, and the summaries of runs."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ _UPSERT_CAMPAIGNS = text(f"{upsert('campaigns', ('external_id',), (*OF_CAMPAIGN,
 def upsert_campaigns(
     session: Session, account_id: int, campaigns: Iterable[values.Campaign], now: datetime
 ) -> tuple[int, int, int]:
-    """Write an account's campaigns. Return how many are new, changed, and changed to removed."""
+    """Write an account's campaigns. Return how many are new, how many changed, and how many were removed."""
     rows = orjson.dumps([_row(campaign) for campaign in campaigns]).decode()
     written = session.execute(_UPSERT_CAMPAIGNS, {"account_id": account_id, "rows": rows, "now": now}).all()
     added = sum(row.inserted for row in written)
@@ -57,9 +57,9 @@ _HOLD = text("""
 def missing_campaigns(
     session: Session, account_id: int, product: str, listed: Sequence[str]
 ) -> dict[str, datetime | None]:
-    """Return the campaigns that a complete listing lacks, and since when each is held.
+    """Return the campaigns that a complete listing does not have and that are not removed yet, with `missing_since`.
 
-    Those that count as removed already are left out. On a platform without ad products `product` is empty.
+    On a platform without ad products, `product` is empty.
     """
     mine = {"account": account_id, "product": product, "listed": listed}
     return {row.external_id: row.missing_since for row in session.execute(_MISSING, mine)}
@@ -68,7 +68,7 @@ def missing_campaigns(
 def remove_campaigns(
     session: Session, account_id: int, removed: Sequence[str], held: Sequence[str], now: datetime
 ) -> None:
-    """Mark campaigns as removed, and those held as missing until a second listing agrees."""
+    """Mark campaigns as removed, and those to be held as missing."""
     for statement, ids in ((_REMOVE, removed), (_HOLD, held)):
         if ids:
             session.execute(statement, {"account": account_id, "ids": ids, "now": now})
@@ -104,7 +104,7 @@ _REPLACE = text(f"""
 
 
 class Replaced(NamedTuple):
-    """How many days were written or deleted, and how many are held although the platform's reply lacks them."""
+    """How many days were written or deleted, and how many are held although the reply does not have them."""
 
     written: int
     held: int
@@ -113,10 +113,10 @@ class Replaced(NamedTuple):
 def replace_window(
     session: Session, account_id: int, product: str, reading: values.MetricsReading, now: datetime
 ) -> Replaced:
-    """Make the window hold what the reading holds: write new and changed days, delete those that became zero.
+    """Replace the stored days of a window: write new and changed ones, and delete those that the reading does not have.
 
-    A day with spend is deleted only if an earlier reading already lacked it; until then it is held. If rows were left
-    out of the reading, nothing is deleted.
+    A day with spend is held, and deleted only if an earlier reading did not have it either. Nothing is deleted or held
+    if rows were left out of the reading.
     """
     row = {"account_id": account_id, "ad_product": product or None, "now": now, "agreed": now - AGREES_AFTER}
     row |= {"rows": _METRICS.dump_json(reading.rows).decode(), **reading.window.model_dump()}
@@ -125,25 +125,22 @@ def replace_window(
 
 
 _TOTALS = TypeAdapter(Sequence[values.DailyTotal])
-_WRITE_TOTALS = text(
-    """
-    INSERT INTO account_daily_totals (account_id, day, spend, unattributed, currency, changed_at)
-    SELECT :account, t.day, t.spend, t.spend - coalesce(m.spend, 0), t.currency, :now
-    FROM json_to_recordset(CAST(:rows AS json)) AS t (day date, spend numeric, currency text)
-    LEFT JOIN (
+_OF_CAMPAIGNS = """(
         SELECT day, sum(spend) AS spend FROM campaign_daily_metrics
         WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
-    ) AS m ON m.day = t.day
+    ) AS m"""
+_WRITE_TOTALS = text(f"""
+    INSERT INTO account_daily_totals AS known (account_id, day, spend, unattributed, currency, changed_at)
+    SELECT :account, t.day, t.spend, t.spend - coalesce(m.spend, 0), t.currency, :now
+    FROM json_to_recordset(CAST(:rows AS json)) AS t (day date, spend numeric, currency text)
+    LEFT JOIN {_OF_CAMPAIGNS} ON m.day = t.day
     ON CONFLICT (account_id, day) DO UPDATE
     SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency,
         missing_since = NULL, changed_at = :now
-    WHERE (account_daily_totals.spend, account_daily_totals.unattributed, account_daily_totals.currency)
-        IS DISTINCT FROM (excluded.spend, excluded.unattributed, excluded.currency)
-        OR account_daily_totals.missing_since IS NOT NULL
-    """
-)
-_END_TOTALS = text(
-    """
+    WHERE (known.spend, known.unattributed, known.currency, known.missing_since)
+        IS DISTINCT FROM (excluded.spend, excluded.unattributed, excluded.currency, NULL)
+""")  # noqa: S608 - constants
+_END_TOTALS = text("""
     UPDATE account_daily_totals AS t
     SET spend = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.spend END,
         unattributed = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.unattributed END,
@@ -152,59 +149,46 @@ _END_TOTALS = text(
     WHERE t.account_id = :account AND t.day BETWEEN :since AND :until AND t.spend <> 0
         AND t.day NOT IN (SELECT day FROM json_to_recordset(CAST(:rows AS json)) AS listed (day date))
     RETURNING t.missing_since IS NOT NULL
-    """
-)
-
-
-_LOWER_UNATTRIBUTED = text(
-    """
-    UPDATE account_daily_totals AS t SET unattributed = greatest(0, t.spend - m.spend)
-    FROM (
-        SELECT day, sum(spend) AS spend FROM campaign_daily_metrics
-        WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
-    ) AS m
+""")
+_LOWER_UNATTRIBUTED = text(f"""
+    UPDATE account_daily_totals AS t SET unattributed = greatest(0, t.spend - m.spend) FROM {_OF_CAMPAIGNS}
     WHERE t.account_id = :account AND t.day = m.day AND t.unattributed > greatest(0, t.spend - m.spend)
-    """
-)
+""")  # noqa: S608 - constants
 
 
 def lower_unattributed(session: Session, account_id: int, window: values.DateWindow) -> None:
-    """Take from what no campaign had what campaigns have by now, until the totals are read again."""
+    """Lower the unattributed spend by what campaigns have reported since the totals were read."""
     session.execute(_LOWER_UNATTRIBUTED, {"account": account_id, **window.model_dump()})
 
 
 def write_totals(
-    session: Session,
-    account_id: int,
-    window: values.DateWindow,
-    reading: values.TotalsReading,
-    now: datetime,
+    session: Session, account_id: int, window: values.DateWindow, reading: values.TotalsReading, now: datetime
 ) -> int:
-    """Write what an account spent on each day, and how much of it no stored campaign has.
+    """Write an account's spend per day, and how much of it belongs to no stored campaign.
 
-    A day that the reading lacks becomes zero if an earlier reading already lacked it. If rows were left out, no day
-    does. Return how many days are held until then.
+    A day with spend that the reading has as zero, or not at all, is held. It becomes zero only if an earlier reading
+    agrees. Nothing is held if rows were left out. Return how many days are held.
     """
-    rows = _TOTALS.dump_json(reading.days).decode()
+    rows = _TOTALS.dump_json([total for total in reading.days if total.spend]).decode()
     mine = {"account": account_id, **window.model_dump(), "rows": rows, "now": now}
     session.execute(_WRITE_TOTALS, mine)
     return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": now - AGREES_AFTER}))
 
 
 def record_run(session: Session, run_id: UUID, summary: SyncSummary, started_at: datetime) -> None:
-    """Write what a run did. Writing the same run again replaces the first."""
+    """Write the summary of a run, or replace it."""
     row = {"mode": summary.mode.value, "started_at": started_at, "summary": summary.model_dump(mode="json")}
     session.execute(insert(SyncRun).values(id=run_id, **row).on_conflict_do_update(index_elements=["id"], set_=row))
 
 
 def read_summary(session: Session, run_id: UUID) -> SyncSummary | None:
-    """Return what a run did, or None if it has not ended."""
+    """Return the summary of a run, or None if the run has not ended."""
     summary = session.scalar(select(SyncRun.summary).where(SyncRun.id == run_id))
     return None if summary is None else SyncSummary.model_validate(summary)
 
 
 def recent_syncs(session: Session, limit: int) -> Sequence[Row[Any]]:
-    """Return id, start and accounts by how they ended of the last runs of sync-campaigns, the oldest first."""
+    """Return the id, start and counts of accounts of the last runs, the oldest first."""
     counts = (SyncRun.summary[name].as_integer().label(name) for name in ("synced", "failed", "put_off", "waiting"))
     statement = select(SyncRun.id, SyncRun.started_at, *counts).order_by(SyncRun.started_at.desc()).limit(limit)
     return session.execute(statement).all()[::-1]

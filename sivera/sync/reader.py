@@ -1,4 +1,4 @@
-"""The sync of one account under way: what is read, and the transaction that stores it."""
+"""The state of a running sync of one account."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,16 +22,16 @@ from sivera.sync.reports import KnownRequest
 
 
 class OvertakenError(Exception):
-    """A sync that began later was faster: what this one has read is older than what is stored."""
+    """A later sync was faster, so what this one has read is older than what is stored."""
 
 
 @dataclass
 class Reader:
-    """The sync of one account under way.
+    """A running sync of one account.
 
-    `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
-    was synced before or is to be; `changes` were found about the grant's accounts meanwhile. `conversion` is the action
-    that the team counts as a conversion, where it may choose.
+    `as_of` is when it started, by the database's clock. `states` holds each part that was synced before or will be.
+    `conversion` is the action that the team counts as a conversion, on a platform that offers the choice. `changes` are
+    changed accounts of the grant that the sync has found.
     """
 
     engine: Engine
@@ -57,30 +57,30 @@ class Reader:
         zone = find_zone(self.account.timezone)
         if zone is None:
             raise ConfigurationError(
-                f"account {self.due.id} has the time zone '{self.account.timezone}', which is unknown: connect its "
-                "grant again, which reads the time zone again, or correct it in ad_accounts"
+                f"account {self.due.id} has the unknown time zone '{self.account.timezone}': connect its grant again "
+                "to read the time zone again, or correct it in ad_accounts"
             )
         return zone
 
     @property
     def today(self) -> date:
-        """The day in the account's time zone."""
+        """Today in the account's time zone."""
         return self.as_of.astimezone(self.zone).date()
 
     @cached_property
     def requests(self) -> list[KnownRequest]:
-        """The account's requests for reports when the first ad product's were needed."""
+        """The account's requests for reports, read once."""
         with Session(reading(self.engine)) as session:
             return part_queries.read_requests(session, self.due.id)
 
     def window(self, state: PartState) -> values.DateWindow:
-        """Return the days to read."""
+        """Return the days of metrics to read."""
         return rules.metrics_window(self.due.platform, self.mode, self.lookback_days, self.today, state)
 
     def write(self, session: Session, part: Part, state: PartState) -> None:
-        """Write a part's new state in the transaction of what was read; OvertakenError if what is stored is newer."""
+        """Write a part's state in the transaction that stores its data. Raise OvertakenError if newer is stored."""
         states = self.states | {part: state.model_copy(update={"not_enabled_since": None})}
         if not part_queries.write_part(session, self.due.id, part, self.states[part], states):
             raise OvertakenError
-        # If the commit fails, the part is recorded as failed, with its old cursor.
+        # If the commit fails, the failure is recorded with the old cursor.
         after_commit(session, partial(setattr, self, "states", states))

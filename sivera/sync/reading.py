@@ -1,7 +1,6 @@
 """Read a part of an account over HTTP, and store it in one transaction with its cursor.
 
-Cursor and data are written together. A process that is killed leaves either the old state or the new one, and a second
-run of the same sync finds nothing to change.
+A killed process therefore leaves either the old state or the new one, and a sync may be repeated.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ def read_part(reader: Reader, part: Part) -> PartSync:
     """Read and store a part of an account.
 
     Raises:
-        SiveraError: The part failed; what was stored of it before stays.
+        SiveraError: The part failed. Its stored data stays.
         OvertakenError: A newer sync was faster.
     """
     read, state = _READ[part.kind], reader.states[part]
@@ -34,7 +33,7 @@ def read_part(reader: Reader, part: Part) -> PartSync:
     result = read(reader, part, state)
     if state.as_of is None or state.as_of <= reader.as_of:
         return result
-    ahead = f"its last sync is of {state.as_of:%Y-%m-%d %H:%M} UTC, ahead of the database's clock, and was ignored"
+    ahead = f"the time of its last sync, {state.as_of:%Y-%m-%d %H:%M} UTC, is ahead of the database's clock: ignored"
     return result.model_copy(update={"note": "; ".join(filter(None, (result.note, ahead)))})
 
 
@@ -47,7 +46,7 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     gone: list[str] = []
     held: list[str] = []
     after = state
-    if period is None and state.as_of is not None and is_whole:  # else there is nothing that it could lack
+    if period is None and state.as_of is not None and is_whole:  # before the first sync nothing can be missing
         gone, held = _missing(reader, part, state, listing)
         after = state.model_copy(update={"held": len(held), "approved": 0})  # an approval is for one listing
     with Session(reader.engine) as session, session.begin():
@@ -70,9 +69,9 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
 def _missing(
     reader: Reader, part: Part, state: PartState, listing: values.CampaignListing
 ) -> tuple[list[str], list[str]]:
-    """Return the campaigns that a complete listing lacks: those that are gone, and those to hold.
+    """Return the campaigns that are gone and those to hold, of those that a complete listing does not have.
 
-    Of many the platform is asked by their ids, if it can tell.
+    If there are many, a platform that can confirm deletions is asked for them by id.
     """
     listed = [one.external_id for one in listing.campaigns] + [one.id for one in listing.left_out if one.id]
     with Session(reading(reader.engine)) as session:
@@ -80,14 +79,14 @@ def _missing(
     total = len(missing) + sum(one.status is not values.CampaignStatus.REMOVED for one in listing.campaigns)
     confirmed: frozenset[str] = frozenset()
     if listing.complete and isinstance(reader.client, ConfirmsDeletions) and rules.are_many(len(missing), total):
-        with suppress(PlatformError):  # then they are held
+        with suppress(PlatformError):  # unconfirmed, they are held
             confirmed = reader.client.deleted_among(reader.tokens, reader.account, list(missing))
     gone = rules.gone(missing, total, state.approved, confirmed, reader.as_of)
     return gone, sorted(missing.keys() - set(gone))
 
 
 def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
-    assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - one or the other kind of platform
+    assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - all others prepare reports
     actions = (reader.conversion,) if reader.conversion else ()
     readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state), actions)
     written = held = 0
@@ -117,7 +116,7 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
 
 
 def _with_last(readings: Iterator[values.MetricsReading]) -> Iterator[tuple[values.MetricsReading, bool]]:
-    """Yield each reading and whether it is the last. What was read before an error comes before the error."""
+    """Yield each reading and whether it is the last. Yield what was read before an error, then raise the error."""
     ready: values.MetricsReading | None = None
     try:
         for each in readings:
@@ -133,7 +132,7 @@ def _with_last(readings: Iterator[values.MetricsReading]) -> Iterator[tuple[valu
 
 
 def _read_totals(reader: Reader, part: Part, state: PartState) -> PartSync:
-    assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - only such a platform has this part
+    assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - no other platform has this part
     window = reader.window(state)
     totals = reader.client.read_totals(reader.tokens, reader.account, window)
     with Session(reader.engine) as session, session.begin():

@@ -1,6 +1,6 @@
 """Metrics that a platform prepares as reports: one run requests them, a later run collects and stores them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlalchemy.orm import Session
@@ -15,12 +15,12 @@ from sivera.sync.summary import Outcome, PartSync, held_days
 
 
 def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
-    """Collect the reports that are ready, and request the days that no report has or will have.
+    """Collect the reports that are ready, and request days that no report covers.
 
-    A report that cannot be collected is given up after some attempts, and never holds up another one.
+    A report that cannot be collected is given up after some attempts, and never delays another one.
     """
     client = reader.client
-    assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
+    assert isinstance(client, PreparesReports)  # noqa: S101 - `read_part` has checked it
     known = [one for one in reader.requests if one.ad_product == part.product]
     collected, known, trouble = _collect(reader, client, part, known)
     window = reports.with_given_up(reader.window(state), known)
@@ -39,29 +39,24 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     with Session(reader.engine) as session, session.begin():
         if asked is not None:
             part_queries.add_request(session, reader.due.id, asked)
-        # Only a report of all days that may still change makes it full.
+        # A full sync needs a report on all days that may still change: see `_store_report`.
         state = rules.succeeded(reader.states[part], reader.as_of, full=False, left_out=left_out)
-        # Until the first report has arrived, its age is counted from the request.
+        # Until the first report arrives, the age of the figures counts from the request.
         state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
+    notes = [held_days(state.held)] if state.held else []
+    notes += [f"another report could not be collected: {trouble.message}"] if trouble else []
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
         metric_rows=sum(replaced.written for replaced, _ in collected),
         left_out=tuple(left_out),
-        note="; ".join(_notes(state, trouble)),
+        note="; ".join(notes),
     )
 
 
-def _notes(state: PartState, trouble: PlatformError | None) -> Iterator[str]:
-    if state.held:
-        yield held_days(state.held)
-    if trouble is not None:
-        yield f"another report could not be collected: {trouble.message}"
-
-
 def _remember(reader: Reader, asked: values.ReportRequest | None) -> None:
-    """Store a request before anything else can fail: a later run collects it."""
+    """Store a request before anything else can fail, so that a later run can collect its report."""
     if asked is not None:
         with Session(reader.engine) as session, session.begin():
             part_queries.add_request(session, reader.due.id, asked)
@@ -77,9 +72,9 @@ def _overdue(reader: Reader, known: Sequence[reports.KnownRequest]) -> PlatformE
 def _collect(
     reader: Reader, client: PreparesReports, part: Part, requests: Sequence[reports.KnownRequest]
 ) -> tuple[list[tuple[queries.Replaced, values.MetricsReading]], list[reports.KnownRequest], PlatformError | None]:
-    """Collect the reports that are ready, the newest first; an older one adds the days that no newer one has.
+    """Collect the reports that are ready, the newest first. An older report adds only days that no newer one has.
 
-    Return what was collected, the requests as they are now, and what went wrong with a report that was not collected.
+    Return what was collected, the requests as they are now, and the last error, if any.
     """
     known = [one for one in requests if one.ended_at is not None]
     collected: list[tuple[queries.Replaced, values.MetricsReading]] = []
@@ -112,7 +107,7 @@ def _collect(
 def _store_report(
     reader: Reader, part: Part, request: reports.KnownRequest, reading: values.MetricsReading, until: date | None
 ) -> queries.Replaced:
-    """Store what a report holds of the days up to `until`, and its request, which has ended."""
+    """Store a report's days up to `until` (all if None), and its request, which has ended."""
     if until is not None:
         window = reading.window.model_copy(update={"until": min(until, reading.window.until)})
         rows = tuple(row for row in reading.rows if row.day <= window.until)
@@ -126,7 +121,7 @@ def _store_report(
             newest = max(as_of, min(after.figures_as_of or as_of, now))
             after = after.model_copy(update={"figures_as_of": newest, "held": replaced.held})
         if len(request.window.days) >= rules.RESTATEMENT_DAYS[reader.due.platform]:
-            after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
+            after = after.model_copy(update={"last_full_at": now, **rules.NO_FULL_FAILURE})
         reader.write(session, part, after)
         part_queries.write_request(session, reader.due.id, request, now)
     return replaced

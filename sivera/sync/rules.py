@@ -1,4 +1,4 @@
-"""The decisions of sync-campaigns, as pure functions: facts in, decision out."""
+"""The decisions of sync-campaigns, as pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,7 +11,7 @@ from sivera.sync.summary import describe
 from sivera.values import DateWindow, OddRow, PlatformName
 
 RECENT_DAYS = 3
-"""What an incremental run reads again: today and the days that late clicks still move."""
+"""The days that an incremental run reads again: today and the days that late clicks still change."""
 
 RESTATEMENT_DAYS: dict[PlatformName, int] = {
     # Conversions are booked on the day of the click; 30 days is the default conversion window.
@@ -20,44 +20,44 @@ RESTATEMENT_DAYS: dict[PlatformName, int] = {
     PlatformName.META: 28,
     # Cancelled orders for 3 days, attribution of Sponsored Brands and Display for 14.
     PlatformName.AMAZON: 14,
-    # Conversion windows of up to 28 days exist, 7 is the common one; 14 covers it with room.
+    # Conversion windows go up to 28 days, but 7 is usual. 14 covers that with room to spare.
     PlatformName.TIKTOK: 14,
 }
-"""For how many days a platform may still change a day's figures; a full run reads them all again."""
+"""How many days a platform may still restate a day's figures. A full run reads them all again."""
 
 SLOW_LANE_AFTER = 3
-"""After this many failures in a row a part of an account is in the slow lane."""
+"""After this many failures in a row, a part of an account is in the slow lane."""
 
 SLOW_LANE_FIRST = timedelta(hours=2)
 SLOW_LANE_LEEWAY = timedelta(minutes=30)
-"""The job is hourly, and a run plans some seconds earlier in its hour than the previous run recorded the failure."""
+"""Runs are hourly, and a run may plan some seconds earlier in its hour than the last one recorded the failure."""
 
 REMOVALS_ALLOWED = 20
 REMOVALS_SHARE = 5
 
 AGREES_AFTER = timedelta(minutes=50)
-"""A second complete reading that comes this much later confirms what vanished from the first; the job is hourly."""
+"""A second complete reading must be this much later to confirm what is missing. The job is hourly."""
 
 HELD_DAYS = 3
-"""The first days of a window may have left it before the reading that confirms them."""
+"""Extra days for held days, which may have left the window before the reading that confirms them."""
 
 LASTING = timedelta(hours=24)
-"""What has been put off for this long has failed."""
+"""A part that has been put off for this long has failed."""
 
 MOST_ROWS_NAMED = 20
-"""The most odd rows that are stored with the reason why each was left out."""
+"""The most odd rows of a part that are stored, with the reasons."""
 
 LONGEST_CATCH_UP = 90
-"""The most days that an incremental sync reads to close a gap in what was read."""
+"""The most days that an incremental sync reads to close a gap."""
 
 
 def metrics_window(
     platform: PlatformName, mode: SyncMode, lookback_days: int | None, today: date, state: PartState
 ) -> DateWindow:
-    """Return the days to read again, today (in the account's time zone) included.
+    """Return the days to read, up to today in the account's time zone.
 
-    An incremental sync reads all days that may still change if days are held or if it is the first one, and it closes
-    the gap after a pause.
+    An incremental sync reads all days that may still change if it is the first one or if days are held. After a pause
+    it closes the gap.
     """
     restated = RESTATEMENT_DAYS[platform]
     days = lookback_days or (restated if mode is SyncMode.FULL or state.covered_since is None else RECENT_DAYS)
@@ -69,10 +69,10 @@ def metrics_window(
 
 
 def covering(state: PartState, window: DateWindow, today: date, *, replace: bool) -> PartState:
-    """Return the state of a part once the figures of a window were read.
+    """Return the state of a part after the figures of a window were read.
 
-    Days that were covered before stay so if the window adjoins them. If it leaves a gap, it counts only if it is to
-    `replace` them: a part of a reading does not, since another part may fill the gap.
+    A window that adjoins the covered days extends them. A window that leaves a gap replaces them if `replace` is set;
+    it is not set within a reading, because the next part may fill the gap.
     """
     since, until, day = window.since, window.until, timedelta(days=1)
     if state.covered_since is not None and state.covered_until is not None:
@@ -85,12 +85,12 @@ def covering(state: PartState, window: DateWindow, today: date, *, replace: bool
 
 
 def report_as_of(window: DateWindow, requested_at: datetime, zone: tzinfo) -> datetime:
-    """Return how new a report's figures are: those of days that had ended say nothing about later days."""
+    """Return how new a report's figures are: when it was requested, or when its last day ended if that was earlier."""
     return min(requested_at, datetime.combine(window.until + timedelta(days=1), time(), zone))
 
 
 def next_attempt(failures: int, now: datetime) -> datetime | None:
-    """Return when a part is tried again after this many failures in a row; None means in the next run."""
+    """Return when to try a part again after this many failures in a row. None means in the next run."""
     if failures < SLOW_LANE_AFTER:
         return None
     doubled: timedelta = SLOW_LANE_FIRST * 2 ** min(failures - SLOW_LANE_AFTER, 10)
@@ -98,9 +98,9 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
 
 
 def rests(state: PartState, now: datetime, *, full: bool) -> bool:
-    """Whether a part is in the slow lane. A time further ahead than the slow lane reaches is no time of ours.
+    """Whether a part is in the slow lane. A time beyond the longest wait is ignored.
 
-    A `full` sync asks in another way than the hourly one: it rests only if full ones have failed as often.
+    A `full` sync sends other requests than an hourly one, so it rests only after as many failed full syncs.
     """
     if full and state.full_failures < SLOW_LANE_AFTER:
         return False
@@ -108,17 +108,17 @@ def rests(state: PartState, now: datetime, *, full: bool) -> bool:
 
 
 def are_many(missing: int, total: int) -> bool:
-    """Whether this many missing campaigns need confirmation: all of them, or over 20 that are more than a fifth."""
+    """Whether missing campaigns need confirmation: if all are missing, or over 20 that are more than a fifth."""
     return 0 < missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
 
 
 def gone(
     missing: Mapping[str, datetime | None], total: int, approved: int, confirmed: AbstractSet[str], now: datetime
 ) -> list[str]:
-    """Return which of the missing campaigns are gone; the others are held.
+    """Return which of the missing campaigns are gone. The others are held.
 
-    `missing` says since when each is held. If there are many, a person has to approve them, the platform to confirm
-    them, or a second listing to agree.
+    `missing` says since when each is held. If there are many, a person must approve them, the platform must confirm
+    them, or a second listing must agree.
     """
     if len(missing) <= approved or not are_many(len(missing) - len(confirmed & missing.keys()), total):
         return list(missing)
@@ -126,42 +126,29 @@ def gone(
     return [id_ for id_, since in missing.items() if id_ in confirmed or (since is not None and since <= agreed)]
 
 
-NO_TROUBLE: Mapping[str, object] = {
-    "failures": 0,
-    "full_failures": 0,
-    "next_attempt_at": None,
-    "put_off_since": None,
-    "error": None,
-    "full_error": None,
-    "left_out": 0,
-    "left_out_rows": None,
-    "held": 0,
-    "approved": 0,
-}
-"""The columns of a part that say that nothing is wrong with it."""
+NO_FAILURE: Mapping[str, object] = {"failures": 0, "next_attempt_at": None, "put_off_since": None, "error": None}
+NO_FULL_FAILURE: Mapping[str, object] = {"full_failures": 0, "full_error": None}
+NOTHING_WRONG = {**NO_FAILURE, **NO_FULL_FAILURE, "left_out": 0, "left_out_rows": None, "held": 0, "approved": 0}
 
 
 def succeeded(state: PartState, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
-    """Return the state of a part after a success; that of a `full` sync also ends the failures of full syncs."""
-    update: dict[str, object] = {
+    """Return the state of a part after a success. A `full` sync also ends the failures of full syncs."""
+    update = {
+        **NO_FAILURE,
         "as_of": now,
         "last_attempt_at": now,
         "last_ok_at": now,
-        "failures": 0,
-        "next_attempt_at": None,
-        "put_off_since": None,
-        "error": None,
         "left_out": len(left_out),
         "left_out_rows": tuple(left_out[:MOST_ROWS_NAMED]) or None,
     }
-    # The first sync is no full one, but nobody needs an alert about it until the next night's.
+    # Counting the first sync as full prevents an alert before the first nightly one.
     if full or state.last_full_at is None:
-        update |= {"last_full_at": now, "full_failures": 0, "full_error": None}
+        update |= {"last_full_at": now, **NO_FULL_FAILURE}
     return state.model_copy(update=update)
 
 
 def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartState:
-    """Return the state of a part after a failure; after several in a row the part is in the slow lane."""
+    """Return the state of a part after a failure. After several in a row, the part is in the slow lane."""
     failures = state.failures + 1
     update: dict[str, object] = {
         "last_attempt_at": now,
@@ -175,16 +162,16 @@ def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartS
 
 
 def put_off(state: PartState, reason: str, now: datetime) -> tuple[PartState, str | None]:
-    """Return the state of a part that its platform has put off. After a day it has failed: then return why."""
+    """Return the state of a part that was put off. If that has lasted for a day, also return why it has failed."""
     since = min(state.put_off_since or now, now)
     lasts = f"{reason} It has been put off since {since:%Y-%m-%d %H:%M} UTC." if now - since >= LASTING else None
     return state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason}), lasts
 
 
 def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
-    """Return the columns of an account that sum up its parts: that of the part that is furthest behind.
+    """Return the columns that sum up the parts of an account, mostly from the part that is furthest behind.
 
-    The totals add their failures only: hourly syncs do not read them.
+    Totals add only their failures, because hourly syncs do not read them.
     """
     parts = {part: state for part, state in parts.items() if state.not_enabled_since is None}
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]

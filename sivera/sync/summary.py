@@ -1,4 +1,4 @@
-"""What a sync did: of one account, of a platform, of a run."""
+"""What a sync did for a part, an account, a platform and a run."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -10,12 +10,12 @@ from sivera.values import OddRow, PlatformName, Value
 
 
 class Outcome(StrEnum):
-    """How the sync of an account or a part of it ended."""
+    """How the sync of an account or of a part ended."""
 
     SYNCED = "synced"
     PUT_OFF = "put_off"
-    """Its platform asked to slow down, or a newer sync was faster: this run tries it `again_after` some seconds, or the
-    next run does."""
+    """It was throttled, or a newer sync was faster. This run tries again after `again_after` seconds, or the next
+    run does."""
     FAILED = "failed"
     RESTING = "resting"
     """The part is in the slow lane."""
@@ -24,7 +24,7 @@ class Outcome(StrEnum):
 
 
 class Counts(Value):
-    """Campaigns by what became of them, and the days of metrics that were written."""
+    """Campaigns by what happened to them, and the days of metrics that were written."""
 
     added: int = 0
     changed: int = 0
@@ -34,11 +34,11 @@ class Counts(Value):
 
 
 SUMMED = tuple(Counts.model_fields)
-"""The counts of a part that add up to those of its account, and of its platform."""
+"""The counts of parts that add up to those of an account and of a platform."""
 
 
 class PartSync(Counts):
-    """What the sync of a part did. `note` says what a person should know although it did not fail."""
+    """What the sync of a part did. A `note` tells people about something that is not a failure."""
 
     part: Part
     outcome: Outcome
@@ -49,10 +49,7 @@ class PartSync(Counts):
 
 
 class AccountSync(Counts):
-    """What the sync of an account did. `reason` says what failed, `notes` what else a person should know.
-
-    `changes` were found about its grant's accounts when this one could not be read.
-    """
+    """What the sync of an account did. `changes` are changed accounts of its grant that the sync has found."""
 
     account: DueAccount
     outcome: Outcome
@@ -66,7 +63,7 @@ class AccountSync(Counts):
     def of(
         cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountNews, ...] = ()
     ) -> "AccountSync":
-        """Add up the parts: one that failed makes the account failed, whatever else succeeded."""
+        """Add up the parts. If one failed, the account has failed."""
         outcomes = {part.outcome for part in parts}
         return cls(
             account=account,
@@ -81,15 +78,15 @@ class AccountSync(Counts):
 
 
 WORST_FIRST = (Outcome.FAILED, Outcome.PUT_OFF, Outcome.SYNCED)
-"""An account of which nothing was read, because all of its parts rest, is put off."""
+"""If no part has one of these outcomes, because all rest, the account is put off."""
 
 MOST_NAMED = 3
 
 
 def describe(reasons: Mapping[str, str], of: int) -> str:
-    """Say in one text what is wrong with an account's parts, by their names; a reason that several share only once.
+    """Join the reasons of parts into one text, each after the names of its parts.
 
-    `of` is the number of all parts.
+    If all parts have the same reason, it needs no names. `of` is the number of parts.
     """
     parts: dict[str, list[str]] = {}
     for part, reason in sorted(reasons.items()):
@@ -113,14 +110,16 @@ def left_out(part: Part, rows: Sequence[OddRow]) -> str:
 def held_campaigns(held: int, account_id: int) -> str:
     """Say that campaigns wait to be confirmed as removed."""
     return (
-        f"the full listing lacks {held} campaigns; they stay until a listing an hour later lacks them too. If they are "
-        f"gone, run: sivera accounts approve-removals {account_id}"
+        f"{held} campaigns are missing from the full listing. They stay until another listing an hour later confirms "
+        f"it. If they are gone, run: sivera accounts approve-removals {account_id}"
     )
 
 
 def held_days(held: int) -> str:
     """Say that days with spend wait to be confirmed as zero."""
-    return f"the reply lacks {held} days with spend that are stored; they stay until a reading an hour later agrees"
+    return (
+        f"{held} stored days with spend are missing from the reply. They stay until a reply an hour later confirms it"
+    )
 
 
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
@@ -132,7 +131,7 @@ def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
 
 
 class PlatformCounts(Counts):
-    """What a run did on one platform. `metric_rows` counts the days written; the rest are accounts or campaigns."""
+    """What a run did on one platform."""
 
     accounts: int = 0
     synced: int = 0
@@ -143,14 +142,14 @@ class PlatformCounts(Counts):
 
 
 ACCOUNTS = ("accounts", "synced", "failed", "put_off", "waiting")
-"""The numbers of accounts of a platform, which add up to those of the run."""
+"""The counts of accounts by platform, which add up to those of the run."""
 
 
 class SyncSummary(Value):
-    """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
+    """What a run did.
 
-    `unreached` accounts are among those put off: the run called their platform for none of them. `overdue` counts the
-    grants with accounts that could not be listed for a day beyond their time.
+    `waiting` accounts must be reconnected by a person, and `resting` ones are in the slow lane. `unreached` ones are
+    put off without a call. `overdue` grants could not be listed for more than a day after their time.
     """
 
     mode: SyncMode
@@ -171,7 +170,7 @@ class SyncSummary(Value):
 
     @property
     def success(self) -> bool:
-        """Whether no account failed, and no grant is overdue to be listed."""
+        """Whether no account failed and no grant is overdue."""
         return not self.failed and not self.overdue
 
     @property
@@ -180,11 +179,11 @@ class SyncSummary(Value):
         parts = [f"{self.synced} of {self.accounts} accounts synced"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.put_off} put off to the next run"] if self.put_off else []
-        parts += [f"{self.unreached} of them not reached (a platform's wait, or no time)"] if self.unreached else []
+        parts += [f"{self.unreached} of them not reached (throttled, or out of time)"] if self.unreached else []
         parts += [f"{self.waiting} waiting for a human to reconnect"] if self.waiting else []
         parts += [f"{self.resting} in the slow lane"] if self.resting else []
         parts += [f"the accounts of {len(self.not_listed)} grants could not be listed"] if self.not_listed else []
-        parts += [f"{self.overdue} of them for more than a day beyond their time"] if self.overdue else []
+        parts += [f"{self.overdue} of them overdue for more than a day"] if self.overdue else []
         odd = sum(counts.left_out for counts in self.platforms.values())
         parts += [f"{odd} odd rows left out"] if odd else []
         return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Adding up a run of the sync while its grants and accounts end, in any order."""
+"""Adds up a run of sync-campaigns while its grants and accounts end, in any order."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
 from sivera.sync.summary import ACCOUNTS, SUMMED, AccountSync, Outcome, PlatformCounts, SyncSummary
 from sivera.values import PlatformName
 
-WAITS = "Waits for someone of the team to connect it again."
+WAITS = "Someone on the team has to connect it again."
 
 
 class DiscoveryTally:
-    """Adds up what discovering the accounts of grants has found."""
+    """Adds up what the discovery of accounts has found."""
 
     def __init__(self) -> None:
         self.changes: list[AccountNews] = []
@@ -21,19 +21,18 @@ class DiscoveryTally:
         self.overdue = 0
 
     def add(self, grant: DueGrant, result: object) -> None:
-        """Take what the discovery of a grant's accounts returned or raised. No run tries it twice."""
-        whose = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
-        self.overdue += grant.is_overdue and not isinstance(result, Discovery)
-        match result:
-            case Discovery():
-                self.changes += result.changes
-                self.not_listed += [f"{whose}: left out {row.id}: it {row.why}" for row in result.left_out]
-            case _:
-                self.not_listed.append(f"{whose}: {reason_for(result)}")
+        """Add what the discovery of a grant's accounts returned or raised."""
+        name = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
+        if isinstance(result, Discovery):
+            self.changes += result.changes
+            self.not_listed += [f"{name}: left out {row.id}: it {row.why}" for row in result.left_out]
+        else:
+            self.overdue += grant.is_overdue
+            self.not_listed.append(f"{name}: {reason_for(result)}")
 
 
 class SyncTally:
-    """Adds up a run while its accounts end, in any order. An account that never ends counts as put off."""
+    """Adds up the accounts of a run. An account that never ends counts as put off."""
 
     def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
         self._mode, self._plan = mode, plan
@@ -43,32 +42,32 @@ class SyncTally:
         self._tried_again: set[int] = set()
 
     def add(self, account: DueAccount, result: object) -> float | None:
-        """Take what an account's sync returned or raised.
+        """Add what an account's sync returned or raised.
 
-        Return the seconds after which this run should try the account again, which happens once at most.
+        Return the seconds after which this run should try the account again. It does so once at most.
         """
-        match result:
-            case AccountSync():
-                self._ended[account.id] = result  # of a second attempt, in place of the first
-                self._changes += result.changes
-                if result.outcome is Outcome.FAILED:
-                    self._failures.append(account.news(result.reason))
-                elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
-                    self._tried_again.add(account.id)
-                    return result.again_after
-            case _:
-                self._failures.append(account.news(reason_for(result)))
+        if not isinstance(result, AccountSync):
+            self._failures.append(account.news(reason_for(result)))
+            return None
+        self._ended[account.id] = result  # a second attempt replaces the first
+        self._changes += result.changes
+        if result.outcome is Outcome.FAILED:
+            self._failures.append(account.news(result.reason))
+        elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
+            self._tried_again.add(account.id)
+            return result.again_after
         return None
 
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
-        """Return what the run did so far, also with the accounts that it `discovered`."""
-        plan, ended = self._plan, list(self._ended.values())
+        """Return what the run has done so far, including the accounts that it `discovered`."""
+        plan, ended = self._plan, self._ended.values()
+        discovered = discovered or DiscoveryTally()
         done = self._ended.keys() | {failure.account_id for failure in self._failures}
         unreached = [account for account in plan.due if account.id not in done]
         overdue = [
             one.news(
-                f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC: {one.platform.value} let none of "
-                "them call it, or their time was over."
+                f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC, because {one.platform.value} "
+                "throttled them or they ran out of time."
             )
             for one in unreached
             if one.overdue_since
@@ -85,9 +84,9 @@ class SyncTally:
             failures=failures,
             notes=tuple(one.account.news(note) for one in ended for note in one.notes),
             waiting_accounts=tuple(one.news(WAITS) for one in plan.waiting),
-            changes=(*(discovered.changes if discovered else ()), *self._changes),
-            not_listed=tuple(discovered.not_listed) if discovered else (),
-            overdue=discovered.overdue if discovered else 0,
+            changes=(*discovered.changes, *self._changes),
+            not_listed=tuple(discovered.not_listed),
+            overdue=discovered.overdue,
             unreached=len(unreached) - len(overdue),
             **{name: sum(getattr(one, name) for one in platforms.values()) for name in ACCOUNTS},
         )

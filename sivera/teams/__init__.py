@@ -1,1 +1,1 @@
-"""Teams: finding one by its name, and deleting one with everything of it."""
+"""Teams: finding them by name, and deleting one with everything that belongs to it."""

@@ -1,9 +1,8 @@
-"""Deleting a team with everything of it: its grants are let go, then its rows and the files of its reports go.
+"""Disconnect the grants of a team, and delete its rows and the files of its reports.
 
-The many rows go first, each table by itself. The team itself goes last, in one transaction with the rest. It first
-locks the team, so that a sync or a report that is still at work can add nothing; what such a one writes about an
-account goes with the account, or is refused by its foreign key. If something fails, the team is still there, and the
-same call goes on.
+The large tables are emptied first, each in its own transaction. The rest goes in one transaction, which first locks the
+team, so that a running sync or report can add nothing to it. What a sync writes about an account is deleted with it, or
+refused by a foreign key. After a failure the team still exists, and a second call continues.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 ATTEMPTS, DEADLOCK = 5, "40P01"
 
 
-def let_go(
+def disconnect_grants(
     deps: RenewalDependencies, client_for: Callable[[PlatformName], PlatformClient | None], team_id: int
 ) -> Iterator[tuple[int, Ending]]:
-    """Disconnect a team's grants, and yield how each ended; NotDisconnectedError stops at one that did not."""
+    """Disconnect a team's grants, and yield how each ended. Raise NotDisconnectedError at the first that failed."""
     with Session(deps.engine) as session:
         grants = queries.grants_of(session, team_id)
     for grant in grants:
@@ -41,30 +40,29 @@ def let_go(
 
 
 def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int) -> None:
-    """Delete a team, all rows that refer to it, and the files of its reports. Its grants are disconnected already.
+    """Delete a team with disconnected grants, all rows that refer to it, and the files of its reports.
 
     Raises:
-        NotKeptError: The files could not be deleted: the team is still there.
+        NotKeptError: The files could not be deleted, and the team still exists.
     """
     for table in queries.LEAVES:
         _transact(engine, partial(queries.delete_rows, table=table, team_id=team_id))
 
     def delete_rest(session: Session) -> None:
-        queries.lock_team(session, team_id)
         queries.delete_rest(session, team_id)
         delete_files(files, team_id)
 
     _transact(engine, delete_rest)
 
 
-def _transact(engine: Engine, work: Callable[[Session], object]) -> None:
-    """Do it in one transaction, and again if that and a sync waited for each other: the database ends one of them."""
-    for is_last in (*[False] * (ATTEMPTS - 1), True):
+def _transact(engine: Engine, work: Callable[[Session], None]) -> None:
+    """Do the work in one transaction, and repeat it if the database ended it because of a deadlock with a sync."""
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             with Session(engine) as session, session.begin():
                 work(session)
         except OperationalError as error:
-            if is_last or state_of(error) != DEADLOCK:
+            if attempt == ATTEMPTS or state_of(error) != DEADLOCK:
                 raise
         else:
             return

@@ -1,4 +1,4 @@
-"""Questions about teams, and about what belongs to one: by foreign keys, or by its name in a column `team`."""
+"""Queries on teams and on their rows: those that refer to a team by foreign keys or by name in a column `team`."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, cast
@@ -11,7 +11,7 @@ from sivera.errors import ConfigurationError
 from sivera.models import AdAccount, Alert, Base, PlatformCredential, SyncRun, Team
 
 COUNTED = 1_000_000
-"""More rows of a table are not counted: it takes too long."""
+"""Counting stops at this many rows of a table, because it takes too long."""
 
 _TEAMS = cast("Table", Team.__table__)
 
@@ -25,16 +25,16 @@ def _reaching() -> list[Table]:
 
 
 TABLES: Sequence[Table] = tuple(reversed(_reaching()))
-"""The tables with rows of teams, those that refer to others first. The last is that of the teams."""
+"""The tables with rows of teams, those that refer to others first and `teams` last."""
 
 LEAVES: Sequence[Table] = tuple(
     table for table in TABLES if not any(key.column.table is table for other in TABLES for key in other.foreign_keys)
 )
-"""Those to which none refers."""
+"""Those that no other one refers to."""
 
 
 def _of_team(table: Table, team_id: int) -> ColumnElement[bool]:
-    """Return which rows of a table refer to a team, also by way of other tables."""
+    """Return the condition for the rows of a table that refer to a team, also through other tables."""
     if table is _TEAMS:
         return _TEAMS.c.id == team_id
     keys = [(key.parent, key.column) for key in table.foreign_keys if key.column.table in TABLES]
@@ -54,20 +54,15 @@ def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
 
 
 def check_teams(session: Session, names: Sequence[str]) -> None:
-    """Raise ConfigurationError if no team has one of these names."""
+    """Raise ConfigurationError for a name that no team has."""
     for name in unknown_teams(session, names):
         raise ConfigurationError(f"there is no team '{name}': `sivera teams list` shows them all")
 
 
 def find_team(session: Session, name: str) -> Team:
-    """Return a team by its name; ConfigurationError if there is none."""
+    """Return the team with a name. Raise ConfigurationError if there is none."""
     check_teams(session, [name])
     return session.scalars(select(Team).where(Team.name == name)).one()
-
-
-def lock_team(session: Session, team_id: int) -> None:
-    """Wait for the transactions that write rows which refer to a team itself, and let none begin."""
-    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
 
 
 def grants_of(session: Session, team_id: int) -> Sequence[PlatformCredential]:
@@ -77,7 +72,7 @@ def grants_of(session: Session, team_id: int) -> Sequence[PlatformCredential]:
 
 
 def count_rows(session: Session, team_id: int) -> dict[str, int]:
-    """Count the rows of a team in each table that has some, up to `COUNTED`."""
+    """Return the number of a team's rows by table, up to `COUNTED`, without tables that have none."""
     counts = {}
     for table in TABLES:
         rows = select(literal(1)).select_from(table).where(_of_team(table, team_id)).limit(COUNTED).subquery()
@@ -92,7 +87,8 @@ def delete_rows(session: Session, table: Table, team_id: int) -> None:
 
 
 def delete_rest(session: Session, team_id: int) -> None:
-    """Delete a team and all rows that refer to it."""
+    """Delete a team and all rows that refer to it. Its lock stops other transactions from writing rows with its id."""
+    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
     accounts = set(session.scalars(select(AdAccount.id).where(AdAccount.team_id == team_id)))
     grants = {grant.id for grant in grants_of(session, team_id)}
     _forget_in_runs(session, accounts, grants)
@@ -108,7 +104,7 @@ def delete_rest(session: Session, team_id: int) -> None:
 
 
 def _forget_in_runs(session: Session, accounts: Collection[int], grants: Collection[int]) -> None:
-    """Take what names these accounts or grants out of what the runs of sync-campaigns did. The counts stay."""
+    """Remove entries about these accounts or grants from the summaries of sync-campaigns. The counts stay."""
     named = tuple(f"grant {id_} (" for id_ in grants)
 
     def is_other(entry: Any) -> bool:

@@ -1,7 +1,6 @@
-"""The channels of alerts: their URLs, their blocks, and the watchdog on a real Prefect server."""
+"""The channels of alerts: URLs, blocks, and the watchdog on a real Prefect server."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -21,20 +20,13 @@ from sivera.errors import ConfigurationError
 from sivera.links import Links
 from sivera.models import Alert
 from sivera.values import PlatformName
-from tests.chats import Chats, chats
+from tests.chats import Chats
 
 SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
 DISCORD = "https://discord.com/api/webhooks/123456789012345678/s3cretvalue"
 URL = "json://user:s3cretvalue@127.0.0.1:9/hook"
 CHANNELS = {Channel.SLACK: SecretStr(SLACK), Channel.DISCORD: SecretStr(DISCORD), Channel.URL: SecretStr(URL)}
 CHANGE = f"automation/{WATCHDOG}"
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
-    """What stands for the services."""
-    with chats(tmp_path_factory.mktemp("chats")) as receiver:
-        yield receiver
 
 
 @pytest.mark.parametrize(
@@ -57,7 +49,7 @@ def test_a_url_of_something_else_is_refused_without_showing_it(channel: Channel,
 MARKUP = re.compile(
     r"""[*~`<>@\\]|]\(|://|\|\||\b_|_\b|&\w+;|\bevil\.(example|md)|:\w+:|^[#+-]|[\x00-\x09\x0b-\x1f]""", re.MULTILINE
 )
-"""What one service or another reads as more than text."""
+"""What some service does not show as it is."""
 
 
 @pytest.mark.parametrize(
@@ -75,22 +67,19 @@ MARKUP = re.compile(
         "\x1b[2J",
     ],
 )
-def test_a_name_is_plain_text_in_every_chat(name: str, services: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", services.url)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(services.authority))
-    services.messages.clear()
+def test_a_name_is_plain_text_in_every_chat(name: str, chats: Chats) -> None:
     since = datetime(2026, 11, 24, tzinfo=UTC)
     grant = BadGrant(7, name, PlatformName.GOOGLE, name, name, since, [name])
     (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
     columns = one.model_dump(include={"kind", "title", "link", "since"})
     message = message_of(Alert(id=1, message=one.text, open_receipts={}, **columns), Channel.URL, since)
     assert message
-    hooks = [f"json://127.0.0.1:{services.port}/hook?format={way}" for way in ("text", "markdown", "html")]
+    hooks = [f"json://127.0.0.1:{chats.port}/hook?format={way}" for way in ("text", "markdown", "html")]
     urls = [(Channel.SLACK, SLACK), (Channel.DISCORD, DISCORD), *((Channel.URL, hook) for hook in hooks)]
     for channel, url in urls:
         to_block(channel, SecretStr(url)).notify(message.body, message.title)
-    assert len(services.messages) == len(urls)
-    for sent in services.messages:
+    assert len(chats.messages) == len(urls)
+    for sent in chats.messages:
         text, _, link = sent.text.replace("\r", "").rpartition("\n")
         assert text.count("\n") == 2
         assert link == "http://ui/artifacts/key/refresh-tokens-failures"
@@ -142,12 +131,12 @@ def test_the_watchdog_sends_by_the_channels_that_are_set() -> None:
         client.pause_automation(made.id)
     assert "s3cretvalue" not in shown
 
-    # A new URL changes its block alone, and what an operator switched off stays off.
+    # A new URL changes only its block, and a watchdog that an operator switched off stays off.
     assert setup(channels={Channel.SLACK: SecretStr(f"{SLACK}2")}).updated == ("slack-webhook/alerts-slack",)
     saved = SlackWebhook.load("alerts-slack")
     assert isinstance(saved, SlackWebhook)
     assert saved.url.get_secret_value() == f"{SLACK}2"
-    # A block that was deleted is left out, and one that was made again is sent to.
+    # The watchdog leaves out a deleted block, and sends to one that was made again.
     delete(Channel.DISCORD)
     delete(Channel.URL)
     assert setup(channels={Channel.URL: CHANNELS[Channel.URL]}).updated == (CHANGE,)

@@ -1,4 +1,4 @@
-"""What the Prefect UI shows of our block types, that a block shows no secret, and which values it refuses."""
+"""What the Prefect UI shows of our blocks, which is never a secret, and which values they refuse."""
 
 import base64
 from datetime import UTC, datetime
@@ -33,10 +33,10 @@ ALL = {**OURS, "sqlalchemy-connector": to_connector(f"postgresql://ana:{SECRET}@
 @pytest.mark.parametrize("slug", OURS)
 def test_describes_itself_and_each_field_and_refuses_others(slug: str) -> None:
     block, kind = OURS[slug], type(OURS[slug])
-    assert kind.get_block_type_slug() == slug, "the slugs of saved documents do not change"
+    assert kind.get_block_type_slug() == slug, "saved documents have this slug"
     assert kind.get_description()
     for name, field in kind.model_fields.items():
-        if name != "notify_type":  # of Prefect's own block
+        if name != "notify_type":  # a field of Prefect's own block
             assert (field.description or "").endswith("."), f"{name} has no description that ends with a period"
     with pytest.raises(ValidationError, match="Extra inputs are not permitted") as caught:
         kind(**{name: getattr(block, name) for name in kind.model_fields}, misspelt=SECRET)
@@ -54,7 +54,7 @@ APP: dict[str, object] = {"client_id": "id", "client_secret": "hidden"}
 GOOD = SecretStr("the-secret-of-all-that-fits")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 UNGUESSABLE = "it is shorter than 16 characters: make one with `sivera secret generate`"
-SENDABLE = "it holds a space or is not ASCII, which a header cannot carry: write it without"
+SENDABLE = "it contains a space or a non-ASCII character, which a header cannot carry: leave it out"
 AS_BASE64 = "key 'a' is not base64url: write 32 bytes as 44 characters"
 REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (CronSecret, {"current": ""}, f"current: {UNGUESSABLE}"),
@@ -63,7 +63,7 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (CronSecret, {"current": "hidden\nbehind a line"}, f"current: {SENDABLE}"),
     (CronSecret, {"current": "hidden" + "비밀" * 9}, f"current: {SENDABLE}"),
     (CronSecret, {"current": GOOD, "previous": "hidden", "previous_until": NOW}, f"previous: {UNGUESSABLE}"),
-    (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or take previous out"),
+    (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or remove previous"),
     (PlatformApp, APP | {"base_url": "ads.example.com"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "https://"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "http://10.0.0.1:8080"}, "base_url: use https: "),
@@ -71,8 +71,8 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (PlatformApp, APP | {"base_url": "https://ads.example.com/"}, "base_url: leave out the slash at its end"),
     (PlatformApp, APP | {"base_url": "https://user:hidden@ads.example.com"}, "base_url: leave out user, password"),
     (PlatformApp, APP | {"base_url": "https://ads.example.com/x?key=hidden"}, "base_url: leave out user, password"),
-    (Storage, {"url": "/var/lib/reports"}, "url: it names no place"),
-    (Storage, {"url": "s3://"}, "url: it names no place"),
+    (Storage, {"url": "/var/lib/reports"}, "url: it does not name a place"),
+    (Storage, {"url": "s3://"}, "url: it does not name a place"),
     (Storage, {"url": "s3://key:hidden@bucket/reports"}, "url: it holds credentials"),
     (TokenKey, {"keys": {"a": base64.b64encode(bytes(31)).decode()}, "current": "a"}, "key 'a' has 31 bytes and needs"),
     (TokenKey, {"keys": {"a": "hidden!"}, "current": "a"}, AS_BASE64),
@@ -84,7 +84,7 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "said"), REFUSED)
-def test_a_value_that_does_not_fit_is_refused_with_the_remedy_and_not_shown(
+def test_an_invalid_value_is_refused_with_a_remedy_and_not_shown(
     kind: type[Block], fields: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -97,5 +97,5 @@ def test_a_value_that_does_not_fit_is_refused_with_the_remedy_and_not_shown(
     "url",
     ["https://ads.example.com:8443/google", "http://127.0.0.1:8080", "http://[::1]/meta", "http://localhost", ""],
 )
-def test_a_platform_s_hosts_are_replaced_by_a_url_and_the_empty_field_of_a_form_means_the_live_ones(url: str) -> None:
+def test_a_url_replaces_a_platform_s_hosts_and_an_empty_form_field_means_the_live_ones(url: str) -> None:
     assert PlatformApp(**APP, base_url=url).base_url == (url or None)

@@ -1,4 +1,4 @@
-"""The secret of the HTTP API: which is accepted when."""
+"""When a secret of the HTTP API is accepted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ def test_only_the_whole_secret_matches() -> None:
         assert not block.matches(other, NOW)
 
 
-def test_the_previous_secret_is_accepted_until_its_time() -> None:
+def test_the_previous_secret_is_accepted_until_it_expires() -> None:
     block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
     assert block.matches(sent(SECOND), NOW)
     assert block.matches(sent(FIRST), NOW + HOUR - timedelta(seconds=1))
@@ -30,5 +30,5 @@ def test_the_previous_secret_is_accepted_until_its_time() -> None:
     again = block.replace(THIRD, NOW + HOUR)
     assert [again.matches(sent(secret), NOW) for secret in (FIRST, SECOND, THIRD)] == [False, True, True]
     assert not block.replace(THIRD, None).matches(sent(SECOND), NOW)
-    assert block.replace(SECOND, NOW + 2 * HOUR) == block, "the same secret again keeps the grace"
+    assert block.replace(SECOND, NOW + 2 * HOUR) == block, "the same secret again does not end the grace period"
     assert not block.replace(SECOND, None).matches(sent(FIRST), NOW)

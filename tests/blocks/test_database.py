@@ -1,4 +1,4 @@
-"""The block that holds the database's credentials."""
+"""The block with the credentials of the database."""
 
 from urllib.parse import unquote
 
@@ -21,7 +21,7 @@ def components(url: str) -> ConnectionComponents:
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
-def test_keeps_each_part_of_a_url_in_its_field(scheme: str) -> None:
+def test_keeps_each_part_of_a_url_in_a_field_of_its_own(scheme: str) -> None:
     info = components(f"{scheme}://ana:p%40ss@db.example.com:5433/sivera?sslmode=require")
     assert info.password.get_secret_value() == "p@ss"
     assert info.create_url() == URL.create(
@@ -36,13 +36,13 @@ def test_keeps_the_folder_of_a_unix_socket() -> None:
 
 @settings(max_examples=20)
 @given(password=st.text(min_size=1, max_size=40).filter(str.isprintable))
-def test_any_password_comes_out_as_it_went_in(password: str) -> None:
+def test_any_password_is_kept_as_it_is(password: str) -> None:
     url = URL.create("postgresql", username="ana", password=password, host="h", database="sivera")
     assert components(url.render_as_string(hide_password=False)).create_url().password == password
 
 
 @given(password=st.text("a@:/?#[]%,&= ü", min_size=1, max_size=9))
-def test_a_password_that_is_not_percent_encoded_is_taken_whole_or_refused(password: str) -> None:
+def test_a_password_that_is_not_percent_encoded_is_kept_whole_or_refused(password: str) -> None:
     try:
         url = parse_url(f"postgresql://ana:{password}@127.0.0.1/sivera")
     except ConfigurationError as error:
@@ -56,8 +56,8 @@ def test_a_password_that_is_not_percent_encoded_is_taken_whole_or_refused(passwo
     ("url", "sentence"),
     [
         ("hidden", "the database URL cannot be read"),
-        ("mysql://ana:hidden@h/sivera", "the database URL is of 'mysql'"),
-        ("postgresql://ana:hidden@h", "the database URL names no database"),
+        ("mysql://ana:hidden@h/sivera", "the database URL is for 'mysql'"),
+        ("postgresql://ana:hidden@h", "the database URL has no database name"),
         ("postgresql://ana@h/sivera?password=hidden", "the database URL has 'password' among its options"),
         ("postgresql://ana@h/sivera?sslpassword=hidden", "the database URL has 'sslpassword' among its options"),
         (

@@ -1,4 +1,4 @@
-"""What is missing or unreachable on the Prefect server, in a sentence."""
+"""The sentences about blocks and Prefect servers that are missing, invalid or unreachable."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("clean_prefect")
 
 @contextmanager
 def refused(sentence: str) -> Iterator[None]:
-    """Expect a ConfigurationError that begins with this sentence and shows no secret."""
+    """Expect a ConfigurationError that starts with this sentence and shows no secret."""
     with pytest.raises(ConfigurationError, match=f"^{re.escape(sentence)}") as caught:
         yield
     assert not re.search("hidden|s3cret-value", str(caught.value))
@@ -36,13 +36,13 @@ def test_a_missing_block_names_the_command_that_saves_it() -> None:
         load_keyring()
 
 
-def test_a_saved_block_that_does_not_fit_names_the_field_and_the_command() -> None:
+def test_an_invalid_saved_block_names_the_field_and_the_command() -> None:
     PlatformApp(client_id="id", client_secret="s3cret-value").save("meta")
     assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
     rewrite_block(
         "platform-app", "meta", client_id="id", base_url="http://ads.example.com", client_secret="s3cret-value"
     )
-    remedy = "use https: tokens go over http to this machine only, such as http://127.0.0.1:8080): save it with"
+    remedy = "use https: tokens are sent over http to this machine only, such as http://127.0.0.1:8080): save it with"
     with refused(f"the block platform-app/meta does not fit (base_url: {remedy} `sivera apps set meta`"):
         load_platform_app(PlatformName.META)
 
@@ -57,17 +57,15 @@ def test_a_server_that_does_not_answer_is_named_without_credentials() -> None:
 
 
 def test_a_server_that_refuses_us_fails_or_is_another_one_is_named(prefect_server: PrefectServer, sandbox: str) -> None:
+    url = prefect_server.api_url
     password = temporary_settings({PREFECT_API_AUTH_STRING: "admin:hidden"})
-    with (
-        password,
-        refused(f"the Prefect server at {prefect_server.api_url} refuses us (HTTP 401): set PREFECT_API_AUTH"),
-    ):
+    with password, refused(f"the Prefect server at {url} refuses us (HTTP 401): set PREFECT_API_AUTH"):
         load_keyring()
     other = temporary_settings({PREFECT_API_URL: sandbox})
     with other, refused(f"what answers at {sandbox} is not Prefect's API: PREFECT_API_URL ends with /api"):
         load_keyring()
-    request = httpx.Request("GET", prefect_server.api_url)
-    failed = f"the Prefect server at {prefect_server.api_url} failed (HTTP 500): start it with the PREFECT_SERVER_ENCR"
+    request = httpx.Request("GET", url)
+    failed = f"the Prefect server at {url} failed (HTTP 500): start it with the PREFECT_SERVER_ENCR"
     with refused(failed), explain_failures():
         raise httpx.HTTPStatusError("failed", request=request, response=httpx.Response(500, request=request))
     with temporary_settings(restore_defaults={PREFECT_API_URL}), refused("PREFECT_API_URL is not set: start a server"):

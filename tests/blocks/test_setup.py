@@ -1,4 +1,4 @@
-"""The setup of a Prefect server, against a real one."""
+"""The setup of a real Prefect server."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ DOCUMENTS = (
 
 
 def everything() -> dict[str, Any]:
-    """All that a setup makes, with ids, secrets, and when it was last changed."""
+    """Everything that a setup makes, with ids, secrets and times of change."""
     with connect() as client:
         documents = client.request("POST", "/block_documents/filter", json={"include_secrets": True}).json()
         types = client.request("POST", "/block_types/filter", json={}).json()

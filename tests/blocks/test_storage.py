@@ -10,7 +10,7 @@ from sivera.errors import ConfigurationError
 from sivera.files import whole_file
 
 
-def test_files_lie_below_the_place_and_only_the_owner_may_read_them(tmp_path: Path) -> None:
+def test_files_are_below_the_place_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
     filesystem = Storage(url=f"file://{tmp_path}/한글 폴더/reports").get_filesystem()
     with whole_file(filesystem, "team/2026/a.csv") as file:
         file.write(b"1")

@@ -1,4 +1,4 @@
-"""A job that ends in each way, for tests of what all jobs have in common. Run as a program, it never ends."""
+"""A job that can end in every way, for tests of what all jobs have in common. Run as a program, it never ends."""
 
 import signal
 import sys
@@ -17,8 +17,6 @@ FAILURES: list[str] = []
 
 
 class ExampleOptions(BaseModel):
-    """How the run ends."""
-
     model_config = ConfigDict(frozen=True)
 
     never_ends: bool = False
@@ -28,10 +26,10 @@ class ExampleOptions(BaseModel):
 def example_job(options: ExampleOptions = ExampleOptions()) -> State:  # noqa: B008 - frozen
     """Process three things, fail, or wait forever."""
     if options.never_ends:
-        sys.stdout.write("begun\n")
+        sys.stdout.write("started\n")
         sys.stdout.flush()
         while True:
-            # No lock: a signal in the middle of one leaves it in a state from which the process may not end.
+            # Not a lock: a signal that interrupts one may leave the process unable to end.
             signal.pause()
     if FAILURES:
         raise RuntimeError(FAILURES.pop())

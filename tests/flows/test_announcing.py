@@ -1,4 +1,4 @@
-"""How the end of a run reaches the monitors outside: a real Prefect server, and a receiver of real HTTP."""
+"""How monitors outside of Prefect learn of the end of a run, with a real Prefect server and real HTTP."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.monitoring import generate_secret
 from tests.flows.example_job import FAILURES, NAME, ExampleOptions, example_job
-from tests.flows.runs import events, flow_run_id, retry, run_deployed
+from tests.flows.runs import ask, events, flow_run_id, read_run, retry, run_deployed
 from tests.prefect_server import PrefectServer
 from tests.receiver import Receiver, receiving
 
@@ -37,7 +37,7 @@ EVENT = f"sivera.{NAME}.finished"
 
 @pytest.fixture
 def monitored(clean_prefect: PrefectServer) -> Iterator[Receiver]:
-    """A receiver that the blocks of the Prefect server name."""
+    """A receiver at the URLs in the blocks of the Prefect server."""
     assert clean_prefect
     with get_client(sync_client=True) as client:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=NAME, limit=1))
@@ -48,18 +48,17 @@ def monitored(clean_prefect: PrefectServer) -> Iterator[Receiver]:
 
 
 def messages(receiver: Receiver) -> list[dict[str, Any]]:
-    """The messages of the webhook; each must have the right signature."""
+    """The messages of the webhook, with their signatures checked."""
     got = [one for one in receiver.received if one.path.startswith("/hook/")]
     return [Webhook(SECRET.get_secret_value()).verify(one.body, one.headers) for one in got]
 
 
 def pings(receiver: Receiver) -> list[str]:
-    """The signals of the pings."""
     return [path.removeprefix(PING) for path in receiver.paths if path.startswith(PING)]
 
 
 def the_only_result(receiver: Receiver, state: State) -> dict[str, Any]:
-    """The result that the event and the webhook carry: each was sent once, and they say the same."""
+    """The result in the event and the webhook's message, each of which was sent once."""
     (event,) = events(EVENT, state)
     (message,) = messages(receiver)
     run_id = str(flow_run_id(state))
@@ -107,7 +106,7 @@ def test_a_run_that_takes_too_long_is_announced_as_a_failure(monitored: Receiver
     assert pings(monitored) == ["/start", "/fail"]
 
 
-def test_a_run_that_another_one_keeps_out_is_announced_without_a_ping(monitored: Receiver) -> None:
+def test_a_run_that_another_one_blocks_is_announced_without_a_ping(monitored: Receiver) -> None:
     with concurrency(NAME, strict=True, max_retries=0):
         state = run_deployed(example_job)
     result = the_only_result(monitored, state)
@@ -123,7 +122,7 @@ def test_a_run_that_is_terminated_is_announced_as_a_failure(monitored: Receiver,
         text=True,
     ) as process:
         assert process.stdout
-        assert process.stdout.readline() == "begun\n"
+        assert process.stdout.readline() == "started\n"
         process.terminate()
         assert process.wait(60) != 0
     (message,) = messages(monitored)
@@ -158,10 +157,7 @@ def test_a_monitor_that_refuses_fails_no_run_and_no_secret_is_shown(
         f"The result was not delivered to the webhook: {remedy}",
         f"The dead-man's ping (success) did not arrive: {remedy}",
     ]
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_run(flow_run_id(state)).model_dump_json()
-        logs = client.request("POST", "/logs/filter", json={}).text
-        blocks = client.request("POST", "/block_documents/filter", json={}).text
-    shown = caplog.text + run + logs + blocks + json.dumps(events(EVENT, state))
+    listed = json.dumps([ask("logs"), ask("block_documents"), events(EVENT, state)])
+    shown = caplog.text + read_run(state).model_dump_json() + listed
     leaks = ("T0P-secret", "s3cret", SECRET.get_secret_value(), monitored.url)
     assert not [leak for leak in leaks if leak in shown]

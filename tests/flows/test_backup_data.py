@@ -4,18 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
 from prefect.types import SecretDict
 
-from blocks.names import BACKUP_JOB, BACKUPS, TOKEN_KEY
+from blocks.names import BACKUPS, TOKEN_KEY
 from blocks.storage import Storage
 from blocks.token_key import TokenKey, load_token_key
 from flows.backup_data import backup_data
 from sivera.backups.options import BackupOptions
 from sivera.values import PlatformName
 from tasks import resources
-from tests.flows.runs import artifacts, events, flow_run_id, retry, run_deployed
+from tests.flows.runs import artifacts, events, flow_run_id, retry, run, run_deployed
 from tests.stage import Stage
 
 FEWEST = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
@@ -23,27 +21,17 @@ FEWEST = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
 
 @pytest.fixture
 def folder(ready: Stage, tmp_path: Path) -> Path:
-    """Where the storage block keeps backups."""
     assert ready
     place = tmp_path / "backups"
     Storage(url=f"file://{place}").save(BACKUPS, overwrite=True)
     return place
 
 
-def run(options: BackupOptions | None = None) -> State:
-    state: State = backup_data(options or BackupOptions(), return_state=True)
-    return state
-
-
 def test_a_backup_is_made_and_proven_and_older_ones_are_dropped(ready: Stage, folder: Path) -> None:
     ready.connect(ready.world.add_grant(PlatformName.GOOGLE, accounts=2))
-    with concurrency(BACKUP_JOB, strict=True, max_retries=0):
-        state = run()
-    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
-    assert not folder.exists()
-    first = run()
+    first = run(backup_data)
     assert (first.name, (first.message or "").partition(":")[0]) == ("Completed", "verified")
-    state = run(FEWEST)
+    state = run(backup_data, FEWEST)
     assert "; no longer kept: " in (state.message or "")
     (manifest,) = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     assert (manifest["run_id"], manifest["outcome"]) == (str(flow_run_id(state)), "verified")
@@ -79,6 +67,6 @@ def test_a_storage_that_fails_leaves_the_run_red(ready: Stage, tmp_path: Path) -
     assert ready
     (tmp_path / "file").write_text("not a folder")
     Storage(url=f"file://{tmp_path}/file").save(BACKUPS, overwrite=True)
-    state = run()
+    state = run(backup_data)
     assert state.is_failed()
     assert (state.message or "").startswith("no backup was made: the storage failed (")

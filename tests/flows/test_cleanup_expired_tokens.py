@@ -1,49 +1,37 @@
 """cleanup-expired-tokens as a flow, with a real Prefect server and real PostgreSQL."""
 
 import pytest
-from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
 
-from blocks.names import CLEANUP_JOB
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from sivera.retention.options import CleanupOptions, Kind
-from tests.flows.runs import artifacts, events, flow_run_id
+from tests.flows.runs import artifacts, events, flow_run_id, run
 from tests.stage import Stage
-from tests.unit.retention.attic import Attic
+from tests.unit.retention.cleanup_tables import CleanupTables
 
+FOR_GOOD = CleanupOptions(dry_run=False)
 DUE = {Kind.OAUTH_STATES: 6, Kind.SESSIONS: 5, Kind.TOKEN_REFRESH_LOGS: 4}
 
 
 @pytest.fixture
-def attic(ready: Stage) -> Attic:
-    """The database that the Prefect server's block names."""
-    return Attic(ready.engine)
+def tables(ready: Stage) -> CleanupTables:
+    return CleanupTables(ready.engine)
 
 
-def run(options: CleanupOptions | None = None) -> State:
-    state: State = cleanup_expired_tokens(options or CleanupOptions(dry_run=False), return_state=True)
-    return state
-
-
-def test_expired_rows_are_counted_then_deleted_and_recorded(attic: Attic) -> None:
-    alive = attic.fill()
-    before = attic.contents()
-    state: State = cleanup_expired_tokens(return_state=True)
+def test_expired_rows_are_counted_then_deleted_and_recorded(tables: CleanupTables) -> None:
+    alive = tables.fill()
+    before = tables.contents()
+    state = run(cleanup_expired_tokens)
     assert (state.name, state.message) == (
         "Completed",
         "dry run, nothing deleted; due: 6 oauth_states, 5 sessions, 4 token_refresh_logs",
     )
-    assert attic.contents() == before
-    with concurrency(CLEANUP_JOB, strict=True, max_retries=0):
-        state = run()
-    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
-    assert attic.contents() == before
-    state = run()
+    assert tables.contents() == before
+    state = run(cleanup_expired_tokens, FOR_GOOD)
     assert (state.name, state.message) == ("Completed", "deleted 6 oauth_states, 5 sessions, 4 token_refresh_logs")
-    assert attic.contents() == alive
+    assert tables.contents() == alive
     assert artifacts(state).keys() == {"cleanup-expired-tokens-progress", "cleanup-expired-tokens-summary"}
-    proofs = {row.kind: (row.deleted, row.remaining) for row in attic.proofs() if row.run_id == flow_run_id(state)}
-    assert proofs == {kind.value: (DUE.get(kind, 0), 0) for kind in Kind}
+    records = {row.kind: (row.deleted, row.remaining) for row in tables.records() if row.run_id == flow_run_id(state)}
+    assert records == {kind.value: (DUE.get(kind, 0), 0) for kind in Kind}
     (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 15, 0)
     assert finished["kinds"] == {
@@ -51,10 +39,10 @@ def test_expired_rows_are_counted_then_deleted_and_recorded(attic: Attic) -> Non
     }
 
 
-def test_a_kind_that_is_refused_leaves_the_run_red_and_the_others_continue(attic: Attic) -> None:
-    attic.fill()
-    attic.execute("UPDATE sessions SET created_at = now(), expires_at = now() - interval '1 hour'")
-    state = run()
+def test_a_kind_that_is_refused_leaves_the_run_red_and_the_others_continue(tables: CleanupTables) -> None:
+    tables.fill()
+    tables.execute("UPDATE sessions SET created_at = now(), expires_at = now() - interval '1 hour'")
+    state = run(cleanup_expired_tokens, FOR_GOOD)
     assert state.is_failed()
     gone = "deleted 6 oauth_states, 4 token_refresh_logs; refused sessions: every row of sessions would be deleted"
     assert (state.message or "").startswith(gone)

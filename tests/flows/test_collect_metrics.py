@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from blocks.names import TAG
 from flows.collect_metrics import collect_metrics
 from flows.sync_campaigns import sync_campaigns
-from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection
@@ -22,28 +21,17 @@ from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tasks import resources
 from tests.conftest import READ_ONLY, run_alone
-from tests.flows.runs import artifacts, events
+from tests.flows.runs import artifacts, events, run
 from tests.stage import Stage
 
 JOB = "example-job"
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the flow does."""
-    return World(seed=7)
-
-
-def run(settle_seconds: int = 0) -> State:
-    state: State = collect_metrics(CollectOptions(settle_seconds=settle_seconds), return_state=True)
-    assert state.is_completed(), state.message
-    return state
+AT_ONCE = CollectOptions(settle_seconds=0)
 
 
 def test_a_run_on_a_database_that_takes_no_writes_says_so_in_one_sentence(ready: Stage) -> None:
     run_alone(ready.engine, READ_ONLY)
     resources.close()  # a run opens connections of its own
-    state: State = collect_metrics(CollectOptions(settle_seconds=0), return_state=True)
+    state = run(collect_metrics, AT_ONCE)
     assert state.is_failed()
     assert (state.message or "").startswith("The database test_sivera takes no writes: make room on its disk")
     assert ".." not in (state.message or "")
@@ -58,11 +46,11 @@ def latest(stage: Stage) -> Collection:
 
 @flow(name=JOB)
 def example_job() -> None:
-    """Stands for a job of the server."""
+    """A job of the server."""
 
 
 def make_run(*states: State) -> FlowRun:
-    """Make a run on the server that was due five minutes ago, and went through these states."""
+    """Make a run that was due five minutes ago and has gone through these states."""
     due = utc_now() - timedelta(minutes=5)
     with get_client(sync_client=True) as client:
         made = client.create_flow_run(example_job, state=Scheduled(scheduled_time=due), tags=[TAG])
@@ -81,9 +69,9 @@ def test_runs_are_counted_once_with_outcome_duration_and_delay(ready: Stage) -> 
     done = [make_run(Running(), Completed()), make_run(Running(), Failed(name="TimedOut"))]
     make_run(Cancelled())
     under_way = make_run(Running())
-    run(settle_seconds=60)
+    run(collect_metrics)
     assert latest(ready).values(of.JOB_RUNS) == {}, "runs that have just ended are left to the next collection"
-    run()
+    run(collect_metrics, AT_ONCE)
     first = latest(ready)
     assert first.values(of.JOB_RUNS) == {(JOB, "completed"): 1, (JOB, "timed_out"): 1, (JOB, "cancelled"): 1}
     assert first.values(of.JOB_RUN_SECONDS)[JOB,] == pytest.approx(sum(map(seconds_of, done)))
@@ -92,22 +80,21 @@ def test_runs_are_counted_once_with_outcome_duration_and_delay(ready: Stage) -> 
     assert first.values(of.LAST_RUN_SUCCESS) == {(JOB,): 0}
     cancelled = "name = 'sivera_job_run_duration_seconds' AND labels ->> 'outcome' = 'cancelled'"
     ((duration,),) = ready.rows(f"SELECT value FROM metric_samples WHERE {cancelled}")  # noqa: S608
-    assert duration == 0.0, "it never began"
+    assert duration == 0.0, "it never started"
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(under_way.id, Completed(), force=True)
-    assert (run().message or "").endswith(", 1 runs counted")
+    assert (run(collect_metrics, AT_ONCE).message or "").endswith(", 1 runs counted")
     assert latest(ready).values(of.JOB_RUNS) == first.values(of.JOB_RUNS) | {(JOB, "completed"): 2}
     assert latest(ready).values(of.LAST_RUN_SUCCESS) == {(JOB,): 1}
 
 
 def test_what_jobs_did_is_measured_shown_and_announced(ready: Stage) -> None:
-    for platform in PlatformName:
-        ready.connect(ready.world.add_grant(platform, accounts=1))
-    synced: State = sync_campaigns(SyncOptions(mode=SyncMode.FULL), return_state=True)
+    ready.connect_all(accounts=1)
+    synced = run(sync_campaigns, SyncOptions(mode=SyncMode.FULL))
     assert synced.is_completed()
     calls_of_run = ready.rows("SELECT DISTINCT run_id FROM platform_calls")
     assert [run_id for (run_id,) in calls_of_run] == [synced.state_details.flow_run_id]
-    state = run(settle_seconds=60)
+    state = run(collect_metrics)
     found = latest(ready)
     assert state.message == f"{len(found.samples)} samples, 0 runs counted"
     assert found.values(of.ACCOUNTS) == {(platform.value, "active"): 1 for platform in PlatformName}

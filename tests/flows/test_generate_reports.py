@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from prefect import flow
-from prefect.client.schemas.objects import State
 from prefect.types import SecretDict
 
 from blocks.names import REPORTS, REPORTS_JOB
@@ -20,21 +19,22 @@ from sivera.reports.options import ReportOptions
 from sivera.reports.rules import latest_due_day, paths
 from tasks.pages import MOST_ROWS, show_table
 from tests.buckets import bucket, credentials, s3_server
-from tests.flows.runs import artifacts, descriptions, events, recorded_names
+from tests.flows.runs import artifacts, events, run, wait_for_task_runs
 from tests.stage import Stage
 from tests.unit.reports.books import ONE_DAY, Books
+
+OF_TODAY = ReportOptions(make_up_days=0)
 
 
 @pytest.fixture
 def books(ready: Stage, tmp_path: Path) -> Books:
-    """Books in the database of the Prefect server's block; their reports go into a folder."""
     folder = tmp_path / "reports"
     Storage(url=f"file://{folder}").save(REPORTS, overwrite=True)
     return Books(ready.engine, folder, utc_now())
 
 
 def add_team(books: Books, name: str, hour: int = 12) -> date:
-    """Add a team with figures of the last day that ended, in a zone where it is that hour: no report falls due soon."""
+    """Add a team with figures of its last day, in a zone where it is that hour now: no report falls due soon."""
     east = (hour - utc_now().hour + 12) % 24 - 12
     zone = f"Etc/GMT{-east:+d}"  # east of Greenwich is minus there
     day = latest_due_day(utc_now(), ZoneInfo(zone))
@@ -42,17 +42,12 @@ def add_team(books: Books, name: str, hour: int = 12) -> date:
     return day
 
 
-def run(make_up_days: int = 0) -> State:
-    state: State = generate_reports(ReportOptions(make_up_days=make_up_days), return_state=True)
-    return state
-
-
 def test_each_team_gets_its_report_and_every_due_one_is_written_before_an_older_one_is_revised(books: Books) -> None:
     teams = ("한빛 커머스", "Northwind Goods")
     days = [add_team(books, name, hour) for name, hour in zip(teams, (20, 6), strict=True)]
-    state = run()
+    state = run(generate_reports, OF_TODAY)
     assert (state.name, state.message) == ("Completed", "2 reports written for 2 of 2 teams")
-    assert recorded_names(state, {*teams}) >= {*teams}
+    wait_for_task_runs(state, {*teams})
     found = artifacts(state)
     for path in (path for team, day in enumerate(days, 1) for path in paths(team, day)):
         assert str(books.folder / path) in found["generate-reports-list"]
@@ -64,7 +59,7 @@ def test_each_team_gets_its_report_and_every_due_one_is_written_before_an_older_
     books.execute("UPDATE teams SET reports_restated_through = CAST(:day AS date) - 2", day=min(days))
     for account, day in enumerate(days, 1):
         books.ran(account, day - 3 * ONE_DAY, 7)
-    state = run(make_up_days=1)
+    state = run(generate_reports, ReportOptions(make_up_days=1))
     assert state.message == "4 reports written for 2 of 2 teams, 2 reports revised"
     written = [row.day for row in books.rows("SELECT day FROM reports ORDER BY written_at")]
     assert {*written[-2:]} == {day - 3 * ONE_DAY for day in days}
@@ -80,7 +75,7 @@ def test_each_team_gets_its_report_and_every_due_one_is_written_before_an_older_
         "revised": 2,
         "putOff": 0,
     }
-    assert run().message == "0 reports written for 0 of 0 teams"
+    assert run(generate_reports, OF_TODAY).message == "0 reports written for 0 of 0 teams"
 
 
 def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books: Books) -> None:
@@ -89,13 +84,13 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
     books.team("Lost", "Nowhere/City")
     books.folder.mkdir()
     (books.folder / "team-2").write_text("a file instead of a folder")
-    state = run()
+    state = run(generate_reports, OF_TODAY)
     assert (state.name, state.message) == (
         "Failed",
         f"1 reports written for 1 of 3 teams, 2 teams failed{SEE}generate-reports",
     )
     failures = str(artifacts(state)["generate-reports-failures"])
-    assert "could not be kept as team-2/" in failures
+    assert "could not be stored as team-2/" in failures
     assert "sivera teams set" in failures
     (finished,) = events("sivera.generate-reports.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 3, 2)
@@ -111,7 +106,7 @@ def test_a_list_in_the_ui_is_cut_off_and_says_so_and_is_shown_again_only_if_it_c
     state = show(1, return_state=True)
     assert [row["n"] for row in json.loads(artifacts(state)["a-list"])] == list(range(MOST_ROWS))
     said = f"All of them. The first {MOST_ROWS} of {MOST_ROWS + 1} are shown; `sivera status` has them all."
-    assert descriptions(state) == {"a-list": said}
+    assert artifacts(state, "description") == {"a-list": said}
     assert artifacts(show(1, return_state=True)) == {}
     assert artifacts(show(-1, return_state=True)).keys() == {"a-list"}
 
@@ -129,7 +124,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_reports_go_into_a_bucket_too(books: Books, s3: str) -> None:
     Storage(url="s3://sivera/reports", options=SecretDict(credentials(s3))).save(REPORTS, overwrite=True)
     page, table = paths(1, add_team(books, "Northwind Goods"))
-    state = run()
+    state = run(generate_reports, OF_TODAY)
     assert state.message == "1 reports written for 1 of 1 teams"
     there = bucket(s3)
     assert sorted(there.find("sivera")) == [f"sivera/reports/{table}", f"sivera/reports/{page}"]

@@ -1,4 +1,4 @@
-"""What an operator sees of a run, for all eight jobs: its name, task runs, tags, counts, page, charts and log lines."""
+"""What an operator sees of a run of each job: its name, task runs, tags, counts, page, charts and log lines."""
 
 import base64
 import json
@@ -17,10 +17,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 from pydantic import BaseModel
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks import names
 from blocks.storage import Storage
@@ -34,14 +32,13 @@ from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
 from ops.timetable import find_timetable, read_timetable
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
-from tests.conftest import PATIENCE_SECONDS
-from tests.flows.runs import artifacts, events, flow_run_id, name_of, recorded_tags
+from tests.conftest import eventually
+from tests.flows.runs import artifacts, ask, events, read_run, recorded_tags, run, run_as
 from tests.prefect_server import PrefectServer
 from tests.stage import Stage
 from tests.unit.budgets.ledger import Ledger
@@ -56,8 +53,8 @@ TIMETABLE, _ = read_timetable(find_timetable())
 class Job:
     """A job as this test runs it, and what its run must show.
 
-    `items` are some of its task runs with their tags. `in_chart` is a text of its first chart; a job without one leaves
-    no page, because it runs every five minutes. A job that takes seconds has no progress to show.
+    `items` are some of its task runs with their tags. `in_chart` is a text of its first chart. A job that runs every
+    five minutes has no page and no chart, and a job that takes seconds shows no progress.
     """
 
     flow: Callable[..., Any]
@@ -97,14 +94,8 @@ JOBS = {
 
 
 @pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the flows do."""
-    return World(seed=7)
-
-
-@pytest.fixture
 def furnished(ready: Stage, tmp_path: Path) -> Stage:
-    """Something to do for every job. One ad account of Meta fails, and both have names that are not to be trusted."""
+    """Work for every job. One of two ad accounts of Meta fails, and both have hostile names."""
     ready.connect(ready.world.add_grant(META, accounts=2, campaigns=2))
     broken = next(iter(ready.world.accounts[META]))
     ready.world.faults.add(Fault(FaultKind.STATUS, META, match=broken, status=400))
@@ -127,22 +118,15 @@ def furnished(ready: Stage, tmp_path: Path) -> Stage:
     return ready
 
 
-def start(job: Job) -> State:
-    """Run a job in this process."""
-    state: State = job.flow(*filter(None, [job.options]), return_state=True)
-    return state
-
-
 def due(state: State) -> str:
-    """When a run was due, as its name has it."""
-    with get_client(sync_client=True) as client:
-        expected = client.read_flow_run(flow_run_id(state)).expected_start_time
+    """When a run was due, as in its name."""
+    expected = read_run(state).expected_start_time
     assert expected
     return f"{expected.astimezone(UTC):%H:%M}"
 
 
 def charts(page: str) -> list[str]:
-    """The text of each picture within Markdown."""
+    """The text in each picture of a page."""
     found = re.findall(r"!\[[^\]]+\]\(data:image/svg\+xml;base64,([\w+/=]+)\)", page)
     roots = [ET.fromstring(base64.b64decode(picture)) for picture in found]  # noqa: S314 - our own
     return [" ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")) for root in roots]
@@ -153,22 +137,15 @@ def test_every_job_of_the_timetable_is_in_the_list() -> None:
     assert {flow.replace("_", "-") for flow in flows} == JOBS.keys()
 
 
-def test_every_deployment_names_its_chapter_of_the_guide() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    for one in TIMETABLE.deployments:
-        (anchor,) = re.findall(r"docs/operations\.md#([\w-]+)\.$", one.description or "")
-        assert f'<a id="{anchor}"></a>' in guide
-
-
 def test_a_run_of_every_job_shows_what_an_operator_looks_for(furnished: Stage, subtests: pytest.Subtests) -> None:
     assert furnished
     pages = {}
-    # All of them first: the server writes events and task runs some seconds later.
-    states = {name: start(job) for name, job in JOBS.items()}
+    # Run them all first: the server writes events and task runs some seconds later.
+    states = {name: run(job.flow, job.options) for name, job in JOBS.items()}
     for name, job in JOBS.items():
         with subtests.test(name):
             state = states[name]
-            assert name_of(state) == " ".join([name, due(state), job.words]).rstrip()
+            assert read_run(state).name == " ".join([name, due(state), job.words]).rstrip()
             assert re.search(r"\d", state.message or ""), "the counts"
             task_runs = recorded_tags(state, {*job.items, "publish-summary"})
             assert {item: task_runs[item] for item in job.items} == job.items
@@ -188,7 +165,7 @@ def test_a_run_of_every_job_shows_what_an_operator_looks_for(furnished: Stage, s
             assert re.search(r"^\| -", page, re.MULTILINE), "a table"
             assert job.in_chart in charts(page)[0]
     assert "stale-data" in artifacts(states[names.ALERTS_JOB])["check-alerts-open"]
-    assert "check-alerts-open" not in artifacts(start(JOBS[names.ALERTS_JOB])), "nothing has changed"
+    assert "check-alerts-open" not in artifacts(run(check_alerts)), "nothing has changed"
     assert r"\<img src=x\> \| \[한빛\]\(javascript\:x\) \`a\` |" in pages[names.SYNC_JOB]
 
 
@@ -197,13 +174,11 @@ def test_a_run_is_named_after_the_time_it_was_due(ready: Stage) -> None:
     at_nine = datetime(2026, 11, 20, 9, 0, tzinfo=ZoneInfo("Asia/Seoul"))
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run(sync_campaigns, state=Scheduled(scheduled_time=at_nine))
-    options = SyncOptions(account_ids=())
-    state = run_flow(sync_campaigns, flow_run=waiting, parameters={"options": options}, return_type="state")
-    assert isinstance(state, State)
-    assert name_of(state) == "sync-campaigns 00:00 incremental"
+    state = run_as(sync_campaigns, waiting, options=SyncOptions(account_ids=()))
+    assert read_run(state).name == "sync-campaigns 00:00 incremental"
     page = str(artifacts(state)["sync-campaigns-summary"])
     assert "0 of 0 accounts synced" in page
-    assert charts(page) == [], "there is a page without anything to do"
+    assert charts(page) == [], "a run without work has a page too"
 
 
 LOGGED = """
@@ -242,16 +217,12 @@ def test_log_lines_reach_the_console_as_json_and_prefect_with_their_ids(
         ("WARNING", "Account failed"),
     }
     run_id = next(line["run_id"] for line in ours)
-    rows = [row for row in kept(run_id, count=len(ids)) if row["name"] == "sivera.sync"]
+
+    def of_sync() -> list[dict[str, Any]]:
+        found = ask("logs", logs={"flow_run_id": {"any_": [run_id]}}, limit=200)
+        rows = [row for row in found if row["name"] == "sivera.sync"]
+        assert len(rows) >= len(ids)
+        return rows
+
+    rows = eventually(of_sync)
     assert all(row["task_run_id"] and re.match(r"Account \w+ account_id=\d+ ", row["message"]) for row in rows)
-
-
-def kept(run_id: str, count: int) -> list[dict[str, Any]]:
-    """What Prefect keeps of a run's lines on accounts, once there are that many: they are sent a moment later."""
-    wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}, "limit": 200}
-    with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
-            with attempt:
-                rows: list[dict[str, Any]] = client.request("POST", "/logs/filter", json=wanted).json()
-                assert sum(row["name"] == "sivera.sync" for row in rows) >= count
-    return rows

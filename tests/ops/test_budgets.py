@@ -36,13 +36,13 @@ def test_a_budget_is_set_replaced_listed_and_removed(sivera: Sivera, ready: Stag
 
 REFUSED: list[tuple[dict[str, str], str]] = [
     ({"--team": "Nobody"}, "there is no team 'Nobody': `sivera teams list` shows them all"),
-    ({"--amount": "0"}, "'0' is no amount to spend"),
-    ({"--amount": "nan"}, "'nan' is no amount to spend"),
-    ({"--amount": "1e30"}, "'1e30' is no amount to spend"),
-    ({"--amount": "12,50"}, "'12,50' is no amount to spend"),
+    ({"--amount": "0"}, "'0' is not an amount to spend"),
+    ({"--amount": "nan"}, "'nan' is not an amount to spend"),
+    ({"--amount": "1e30"}, "'1e30' is not an amount to spend"),
+    ({"--amount": "12,50"}, "'12,50' is not an amount to spend"),
     ({"--amount": "12.345", "--currency": "USD"}, "USD has 2 decimals"),
     ({"--amount": "12.5", "--currency": "JPY"}, "JPY has 0 decimals"),
-    ({"--currency": "dollars"}, "'dollars' is no currency"),
+    ({"--currency": "dollars"}, "'dollars' is not a currency"),
     ({"--account": "999"}, f"team '{TEAM}' has no account 999"),
     ({"--account": "1", "--currency": "XXX"}, "account 1 is in "),
     ({"--account": "1", "--platform": "meta"}, "leave one of them out"),

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from urllib.request import proxy_bypass
 from uuid import UUID
 
@@ -29,7 +28,7 @@ from sivera.breaker import Breaker
 from sivera.errors import ConfigurationError, PlatformError, Unreached
 from sivera.platforms.calling import Caller, new_http_client
 from sivera.values import PlatformName
-from tests.chats import SLACK, chats
+from tests.chats import SLACK, Chats
 from tests.ops.commands import Sivera
 from tests.prefect_server import PrefectServer
 
@@ -126,17 +125,15 @@ def test_a_call_to_a_platform_uses_the_proxy_and_names_it_when_it_fails(
     assert isinstance(caught.value, Unreached) is ("cannot be reached" in said)
 
 
-def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest.MonkeyPatch, chats: Chats) -> None:
     request = httpx.Request("POST", f"https://{SLACK}/hook", content=b"{}")
-    with chats(tmp_path) as receiver:
-        environment.setenv("HTTPS_PROXY", receiver.url)
-        prepare_network()
-        with new_http_client() as http, pytest.raises(Unreached, match=r"not trusted; name .* in SSL_CERT_FILE"):
-            Caller(PlatformName.META, http, lambda _: None, Breaker()).send(request)
-        environment.setenv("SSL_CERT_FILE", str(receiver.authority))
-        prepare_network()
-        with new_http_client() as http:
-            assert http.send(request).status_code == 200
+    prepare_network()
+    with new_http_client() as http, pytest.raises(Unreached, match=r"not trusted; name .* in SSL_CERT_FILE"):
+        Caller(PlatformName.META, http, lambda _: None, Breaker()).send(request)
+    environment.setenv("SSL_CERT_FILE", str(chats.authority))
+    prepare_network()
+    with new_http_client() as http:
+        assert http.send(request).status_code == 200
 
 
 def test_an_alert_goes_through_a_socks_proxy(environment: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from blocks.storage import Storage
 from flows.backup_data import backup_data
 from tests.ops.commands import Sivera
 from tests.stage import Stage
-from tests.unit.backups.vault import beside
+from tests.unit.backups.databases import empty_database
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_backup_is_listed_checked_and_restored(
     assert manifest.stem in listed.out
     assert "verified" in listed.out
     assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: what was restored is what was backed up"
-    with beside(postgres, "test_target") as url:
+    with empty_database(postgres, "test_target") as url:
         restored = sivera("restore", "run", "latest", stdin=url)
         assert (restored.code, restored.err) == (0, "")
         assert restored.out.splitlines()[1].startswith("Restored: ")
@@ -51,11 +51,11 @@ def test_a_backup_is_listed_checked_and_restored(
     checked = sivera("restore", "check", manifest.stem)
     assert (checked.code, checked.out.splitlines()[-1].partition(":")[0]) == (2, "mismatch")
     assert "mismatch" in sivera("restore", "list").out
-    with beside(postgres, "test_target") as url:
+    with empty_database(postgres, "test_target") as url:
         said = sivera("restore", "run", manifest.stem, stdin=url)
     assert "Warning: it is mismatch, not verified: " in said.out
     assert "is damaged" in said.err
-    assert "no backup there is verified" in sivera("restore", "check").err
+    assert "the storage has no verified backup" in sivera("restore", "check").err
 
 
 def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(
@@ -64,7 +64,7 @@ def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database
     storage = f"--storage=file://{folder}"
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        beside(postgres, "test_target") as url,
+        empty_database(postgres, "test_target") as url,
     ):
         assert "verified" in sivera("restore", "list", storage).out
         monkeypatch.setenv("SIVERA_RESTORE_URL", url)
@@ -73,4 +73,4 @@ def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database
         for dump in folder.glob("*.dump"):
             dump.unlink()
         assert "is gone from the storage: use another backup" in sivera("restore", "list", storage).out
-    assert "names no place" in sivera("restore", "list", "--storage", "backups").err
+    assert "does not name a place" in sivera("restore", "list", "--storage", "backups").err

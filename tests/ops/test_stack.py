@@ -26,8 +26,7 @@ from ops.stack.postgres import LONGEST_SOCKET_PATH, embedded_postgres
 from ops.stack.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
 from ops.stack.processes import StackError, child_process, free_port
 from ops.stack.runs import put_to_rest
-from tests.children import ignore_interrupts, take_interrupts
-from tests.leftovers import processes_of, still_alive
+from tests.children import ignore_interrupts, processes_of, still_alive, take_interrupts
 
 END_SECONDS = 60
 FREE_PORTS = 5210 + os.getpid() % 20_000

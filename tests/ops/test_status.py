@@ -126,4 +126,4 @@ def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatc
     deploy(check_alerts, stale_hours=6)
     assert "was not synced" not in sivera("status").out, "an operator said when it is worth an alert"
     monkeypatch.setenv("SIVERA_DAILY_CALLS", "many")
-    assert "SIVERA_DAILY_CALLS does not fit" in sivera("status").refusal
+    assert "SIVERA_DAILY_CALLS is invalid" in sivera("status").refusal

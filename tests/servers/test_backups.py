@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,8 @@ from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.errors import SiveraError
 from sivera.grants.keys import check_keyring
-from sivera.migrating import migrate
 from tests.own_postgres import OwnPostgres, Pool
-from tests.unit.backups.vault import Vault, another, deadline, reason
+from tests.unit.backups.databases import Database, deadline, other_keyring, reason
 
 SCRATCH = "sivera_check_shop"
 
@@ -52,52 +52,48 @@ SORTED_OTHERWISE = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'ko'"
 
 
 @pytest.fixture
-def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_path: Path) -> Iterator[Vault]:
+def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_path: Path) -> Iterator[Database]:
     """Our tables in a database of the operator's."""
     own_postgres.run(*OTHERS, database="shop")
     with engine_on(own_database) as engine:
-        migrate(engine)
-        vault = Vault(engine, keyring, tmp_path)
-        vault.fill()
-        yield vault
+        yield Database(engine, keyring, tmp_path).filled()
 
 
-def test_our_tables_are_backed_up_and_proven_by_a_role_of_few_rights(shop: Vault, own_postgres: OwnPostgres) -> None:
+def test_an_unprivileged_role_backs_up_and_checks_our_tables(shop: Database, own_postgres: OwnPostgres) -> None:
     own_postgres.run(*ADDED, database="shop")
-    made = shop.backed_up()
-    said = reason(shop.judge(made), Outcome.INCONCLUSIVE)
+    made = shop.make_backup()
+    assert made.name.startswith(f"{made.started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-")
+    said = reason(shop.check(made), Outcome.INCONCLUSIVE)
     assert f"ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE {SCRATCH} OWNER" in said
     with own_postgres.empty(SCRATCH) as url, engine_on(url) as engine:
         for _ in range(2):
-            reason(shop.judge(made), Outcome.VERIFIED)
+            reason(shop.check(made), Outcome.VERIFIED)
             left = replace(shop, engine=engine).rows("SELECT FROM pg_class WHERE relowner = 'jobs'::regrole")
             assert left == []
 
 
-def test_neither_the_collation_nor_settings_of_a_role_change_the_verdict(
+def test_neither_collation_nor_role_settings_change_the_verdict(
     own_postgres: OwnPostgres, keyring: Keyring, tmp_path: Path
 ) -> None:
     with own_postgres.database("shop", SORTED_OTHERWISE) as url, own_postgres.empty(SCRATCH), engine_on(url) as engine:
-        migrate(engine)
-        vault = Vault(engine, keyring, tmp_path)
-        vault.fill()
-        vault.execute(
+        source = Database(engine, keyring, tmp_path).filled()
+        source.execute(
             """INSERT INTO metric_samples (name, at, labels, value)
                SELECT name, now(), jsonb_build_object(label, 1.50), pi()
                FROM unnest(ARRAY['a', 'B', 'é', '가']) AS name, unnest(ARRAY['a', 'B', 'é', '가']) AS label"""
         )
-        made = vault.backed_up()
+        made = source.make_backup()
         own_postgres.run(*OF_THE_ROLE)
         try:
-            for backup in (made, vault.backed_up()):
-                reason(vault.judge(backup), Outcome.VERIFIED)
+            for backup in (made, source.make_backup()):
+                reason(source.check(backup), Outcome.VERIFIED)
                 assert backup.tables == made.tables
         finally:
             own_postgres.run("ALTER ROLE jobs RESET ALL")
 
 
-def test_a_pool_of_connections_does_not_change_the_verdict(
-    shop: Vault, own_postgres: OwnPostgres, pgbouncer: Pool
+def test_a_connection_pool_does_not_change_the_verdict(
+    shop: Database, own_postgres: OwnPostgres, pgbouncer: Pool
 ) -> None:
     with (
         own_postgres.empty(SCRATCH),
@@ -105,24 +101,23 @@ def test_a_pool_of_connections_does_not_change_the_verdict(
         engine_on(own_postgres.url("shop", port)) as engine,
     ):
         pooled = replace(shop, engine=engine)
-        reason(pooled.judge(pooled.backed_up()), Outcome.VERIFIED)
+        reason(pooled.check(pooled.make_backup()), Outcome.VERIFIED)
 
 
-def test_a_backup_of_a_newer_server_is_restored_over_tls_by_a_role_of_few_rights(
+def test_an_unprivileged_role_restores_a_newer_server_s_backup_over_tls(
     own_postgres: OwnPostgres, engine: Engine, keyring: Keyring, tmp_path: Path
 ) -> None:
-    vault = Vault(engine, keyring, tmp_path)
-    vault.fill()
-    made = vault.backed_up()
+    source = Database(engine, keyring, tmp_path).filled()
+    made = source.make_backup()
     with own_postgres.empty("restored") as url, engine_on(url) as target:
-        restore(made, vault.catalog, target.url, None, deadline())
+        restore(made, source.catalog, target.url, None, deadline())
         query = "SELECT * FROM public.sessions ORDER BY id"
-        assert replace(vault, engine=target).rows(query) == vault.rows(query)
+        assert replace(source, engine=target).rows(query) == source.rows(query)
         # The keys may be lost: another one can take over.
-        check_keyring(target, another("k9"))
+        check_keyring(target, other_keyring("k9"))
 
 
-def test_the_server_s_log_shows_no_error_of_the_storage(shop: Vault, own_postgres: OwnPostgres) -> None:
+def test_the_server_log_shows_no_storage_error(shop: Database, own_postgres: OwnPostgres) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"Hanok\n"
         raise OSError("https://storage/?key=s3cret")
@@ -137,15 +132,15 @@ def test_the_server_s_log_shows_no_error_of_the_storage(shop: Vault, own_postgre
 @pytest.mark.parametrize(
     ("options", "before", "said"),
     [
-        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "keeps text as LATIN1.*ENCODING 'UTF8'"),
+        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "stores text as LATIN1.*ENCODING 'UTF8'"),
         ("", "ALTER DATABASE restored SET default_transaction_read_only = on", "restored takes no writes"),
         ("", "ALTER DATABASE restored OWNER TO postgres", "`GRANT USAGE, CREATE ON SCHEMA public TO jobs`"),
     ],
 )
-def test_a_database_that_takes_no_backup_is_named_with_the_remedy(
-    shop: Vault, own_postgres: OwnPostgres, options: str, before: str, said: str
+def test_an_unsuitable_target_is_named_with_the_remedy(
+    shop: Database, own_postgres: OwnPostgres, options: str, before: str, said: str
 ) -> None:
-    made = shop.backed_up()
+    made = shop.make_backup()
     with own_postgres.empty("restored", options) as url:
         own_postgres.run(before)
         with pytest.raises((SiveraError, DBAPIError), match=said):

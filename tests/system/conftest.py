@@ -36,8 +36,7 @@ from ops.cli import TERMINATED
 from ops.stack.folder import DEMO_FOLDER
 from sivera.clock import utc_now
 from sivera.database import open_engine
-from tests.children import environment, start_sivera
-from tests.leftovers import processes_of, still_alive
+from tests.children import environment, processes_of, start_sivera, still_alive
 from tests.ops.commands import Sivera, in_folder
 
 ACCOUNTS = 3

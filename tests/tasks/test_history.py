@@ -1,4 +1,4 @@
-"""The history that a real Prefect server gives, and its schedules' times."""
+"""The history that a real Prefect server gives, and the times of schedules."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ FULL = "Deployment concurrency limit reached."
 
 @pytest.fixture
 def timetable_path(clean_prefect: object, tmp_path: Path) -> Path:
-    """A timetable that is deployed: 'example/all' every hour and daily, and 'example/split' switched off."""
+    """A deployed timetable: 'example/all' every hour and daily, and 'example/split' switched off."""
     assert clean_prefect
     path = write(tmp_path, timetable(ALL, SPLIT))
     deploy(timetable_path=path)
@@ -31,7 +31,7 @@ def timetable_path(clean_prefect: object, tmp_path: Path) -> Path:
 
 
 def missed(since: datetime, now: datetime) -> set[tuple[str | None, datetime]]:
-    """The schedule and the time of each occurrence without a run, 'as if it were now'."""
+    """The schedule and the time of each occurrence without a run."""
     found = read_history(since, now)
     assert {one.deployment for one in found} <= {"example/all"}
     return {(one.schedule, one.scheduled_at) for one in found if one.outcome is Outcome.MISSED}
@@ -44,7 +44,7 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     ran, failed, skipped, by_person, late = runs
     set_states(failed, Pending(), Running(), Failed(name="TimedOut", message="at http://admin:s3cret@host/api"))
     set_states(ran, Pending(), Running(), force=False)
-    set_states(skipped, Pending(), force=False)  # the server ends it, because another one runs
+    set_states(skipped, Pending(), force=False)  # the server ends it, because another run is under way
     set_states(ran, Completed())
     set_states(by_person, Cancelled(message="not today"))
     with deployment() as (client, id_):
@@ -58,11 +58,11 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     assert {found[run.id].schedule for run in runs} <= {"hourly", "daily"}
     assert {found[run.id].scheduled_at for run in runs} == {to_datetime(run) for run in runs}
     assert (found[by_hand.id].schedule, found[by_hand.id].outcome) == (None, Outcome.WAITING)
-    assert not missed(now - 8 * HOUR, now), "nobody knows whether a schedule was active before it was deployed"
+    assert not missed(now - 8 * HOUR, now), "a schedule may not have been active before it was deployed"
 
 
 @pytest.mark.usefixtures("timetable_path")
-def test_for_alerts_the_last_good_run_stands_for_all_before_it() -> None:
+def test_for_alerts_only_the_last_good_run_is_read() -> None:
     now = utc_now()
     retried, good, newest, failed, waiting = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
     set_states(retried, Pending(), Running(), Failed())
@@ -71,15 +71,15 @@ def test_for_alerts_the_last_good_run_stands_for_all_before_it() -> None:
     set_states(retried, Running(), Completed())
     set_states(failed, Pending(), Running(), Failed())
     all_of_them, some = (read_history(now - 8 * HOUR, now, for_alerts=how) for how in (False, True))
-    assert len(all_of_them) - len(some) == 1, "one good run is older by its beginning and by its end"
+    assert len(all_of_them) - len(some) == 1, "one good run neither started nor ended last"
     assert {failed.id, newest.id, retried.id, waiting.id} <= {one.run_id for one in some}
     found = list(job_conditions(some, now))
     assert found == list(job_conditions(all_of_them, now))
     assert [one.kind for one in found] == [Kind.JOB_FAILED]
 
 
-def test_times_without_a_run_are_missed_while_the_schedule_is_on(timetable_path: Path) -> None:
-    now = utc_now() + timedelta(days=5)  # The server's own scheduler has made no runs for then.
+def test_times_without_a_run_are_missed_while_the_schedule_is_active(timetable_path: Path) -> None:
+    now = utc_now() + timedelta(days=5)  # The server's own scheduler has not made these runs yet.
     later = now + 30 * HOUR
     made = schedule_runs("example/all", now, now + 3 * HOUR)
     expected = missed(now, later)
@@ -103,12 +103,8 @@ def test_a_server_with_nothing_deployed_has_no_history() -> None:
     assert read_history(utc_now() - HOUR) == []
 
 
-def test_more_times_are_computed_than_prefect_gives_at_once() -> None:
+@pytest.mark.parametrize(("cron", "count"), [("* * * * *", 48 * 60), ("0 0 31 2 *", 0)])
+def test_a_schedule_has_more_times_than_prefect_computes_at_once_or_none(cron: str, count: int) -> None:
     since = datetime(2026, 10, 24, tzinfo=UTC)
-    times = times_between(CronSchedule(cron="* * * * *", timezone="UTC"), since, since + 48 * HOUR)
-    assert times == [since + timedelta(minutes=minute) for minute in range(48 * 60)]
-
-
-def test_a_schedule_for_a_day_that_never_comes_has_no_times() -> None:
-    since = datetime(2026, 10, 24, tzinfo=UTC)
-    assert times_between(CronSchedule(cron="0 0 31 2 *", timezone="UTC"), since, since + HOUR) == []
+    times = times_between(CronSchedule(cron=cron, timezone="UTC"), since, since + 48 * HOUR)
+    assert times == [since + timedelta(minutes=minute) for minute in range(count)]

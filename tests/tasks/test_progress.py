@@ -1,4 +1,4 @@
-"""The progress of a run, if the Prefect server takes a call and never answers it."""
+"""The progress of a run, with a Prefect server that accepts a call and never answers."""
 
 import socket
 from uuid import uuid4

@@ -39,7 +39,7 @@ from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import Outcome
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.backups.vault import Vault, deadline, nothing
+from tests.unit.backups.databases import Database, deadline, nothing
 
 NEAR = timedelta(hours=1)
 SKEWED = pytest.mark.parametrize("skew", [timedelta(days=2), timedelta(days=-2)], ids=["ahead", "behind"])
@@ -111,9 +111,9 @@ def test_no_job_goes_by_the_clock_of_its_worker(
 def test_a_backup_goes_by_the_clock_of_its_database(
     engine: Engine, keyring: Keyring, tmp_path: Path, skew: timedelta
 ) -> None:
-    vault = Vault(engine, keyring, tmp_path)
+    source = Database(engine, keyring, tmp_path)
     with time_machine.travel(datetime.now(UTC) + skew):
-        made = check(vault.deps(), vault.backed_up(), deadline(), nothing)
+        made = check(source.deps(), source.make_backup(), deadline(), nothing)
         wrong = datetime.now(UTC)
     assert made.outcome is BackupOutcome.VERIFIED
     assert not [

@@ -24,7 +24,7 @@ from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
 from sivera.history.rules import ANOTHER_INSTANCE
-from sivera.metrics.definitions import EACH_RUN, EXPORTED
+from sivera.metrics.definitions import EXPORTED, RUN_DURATION, RUN_QUEUE_DELAY
 from sivera.metrics.options import CollectOptions
 from sivera.models import Base
 from sivera.platforms import open_client
@@ -191,7 +191,7 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)
     assert Base.metadata.tables.keys() <= spans(text)
-    assert {metric.name for metric in (*EXPORTED, *EACH_RUN)} <= spans(text)
+    assert {metric.name for metric in (*EXPORTED, RUN_DURATION, RUN_QUEUE_DELAY)} <= spans(text)
     for automation in AUTOMATIONS:
         assert {automation.name, *(getattr(action, "message", "") for action in automation.actions)} <= spans(text)
     assert ANOTHER_INSTANCE in spans(text)

@@ -1,4 +1,4 @@
-"""Log lines: fields for people and for machines, and settings that are checked."""
+"""Log lines with fields, and the settings."""
 
 import json
 import logging
@@ -16,14 +16,14 @@ logger = logging.getLogger("sivera.test")
 
 @pytest.fixture(autouse=True)
 def of_a_run() -> Iterator[None]:
-    """A run that every line belongs to."""
+    """The run that every line belongs to."""
     before = logs._run_fields
     logs.identify(lambda: {"job": "sync-campaigns", "run_id": "r1"})
     yield
     logs.identify(before)
 
 
-def test_fields_stand_behind_the_message_and_are_quoted_where_they_must(caplog: pytest.LogCaptureFixture) -> None:
+def test_fields_follow_the_message_and_are_quoted_if_necessary(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "sivera.test")
     logs.log(logger, logging.DEBUG, "Below the level")
     logs.log(logger, logging.INFO, "Account ended", account_id=17, name='한빛 "A"\n100% b=c', empty="", none=None)
@@ -32,7 +32,7 @@ def test_fields_stand_behind_the_message_and_are_quoted_where_they_must(caplog: 
     ]
 
 
-def test_json_has_the_fields_of_a_line_by_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_json_has_each_field(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "sivera.test")
     logs.log(logger, logging.WARNING, "Account failed", account_id=17, name="한빛\n%s", at=datetime(2026, 11, 20))  # noqa: DTZ001
     logging.getLogger("other").error("It %s", "broke", exc_info=ConfigurationError("no such thing"))
@@ -52,7 +52,7 @@ def test_json_has_the_fields_of_a_line_by_name(caplog: pytest.LogCaptureFixture)
     assert "ConfigurationError: no such thing" in other["traceback"]
 
 
-def test_the_settings_are_read_whatever_their_case_or_named_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_may_have_any_case_and_an_invalid_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Settings().log_level, Settings().log_format) == ("INFO", "text")
     monkeypatch.setenv("SIVERA_LOG_LEVEL", "warning")
     monkeypatch.setenv("SIVERA_LOG_FORMAT", "JSON")

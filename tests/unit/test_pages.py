@@ -1,4 +1,4 @@
-"""Charts and pages: pictures are whole, and text stays text."""
+"""Charts and pages: pictures are complete, and names never become markup."""
 
 import base64
 from xml.etree import ElementTree as ET
@@ -6,13 +6,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from sivera import pages
-from sivera.pages import to_markdown_image, to_svg
 
 COLOURS = {"로그": "#0072b2", "b & <c>": "#d55e00"}
 
 
 def svg_of(markdown: str) -> ET.Element:
-    encoded = markdown.partition("data:image/svg+xml;base64,")[2].removesuffix(")")
+    encoded = markdown.partition("](data:image/svg+xml;base64,")[2].removesuffix(")")
     return ET.fromstring(base64.b64decode(encoded, validate=True))  # noqa: S314 - our own
 
 
@@ -28,9 +27,9 @@ def test_a_chart_shows_its_bars_parts_and_numbers_in_any_language() -> None:
 
 
 def test_any_chart_can_become_a_picture_in_markdown() -> None:
-    svg = to_svg({"data": {"values": [{"x": 1}]}, "mark": "point", "encoding": {"x": {"field": "x"}}})
-    image = to_markdown_image(svg, "a [big]\npoint")
-    assert image.startswith("![a (big) point](data:image/svg+xml;base64,")
+    chart = {"data": {"values": [{"x": 1}]}, "mark": "point", "encoding": {"x": {"field": "x"}}}
+    image = pages.picture("A [big] point", chart)
+    assert image.startswith(r"### A [big] point" + "\n\n" + r"![A \[big\] point](data:image/svg+xml;base64,")
     assert svg_of(image).tag == "{http://www.w3.org/2000/svg}svg"
 
 
@@ -50,7 +49,7 @@ def test_any_chart_can_become_a_picture_in_markdown() -> None:
         "![i](x)",
     ],
 )
-def test_a_name_stays_text_in_one_cell(name: str) -> None:
+def test_a_name_stays_plain_text_in_one_cell(name: str) -> None:
     line = pages.table(["name", "n"], [(name, 1234567)]).splitlines()[-1]
     cell, number = line.removeprefix("| ").removesuffix(" |").rsplit(" | ", 1)
     assert number == "1,234,567"
@@ -58,7 +57,7 @@ def test_a_name_stays_text_in_one_cell(name: str) -> None:
     assert all(cell[at - 1] == "\\" for at, character in enumerate(cell) if character in "|<>[]()`&*@:!.")
 
 
-def test_a_long_list_says_where_the_rest_is() -> None:
+def test_a_long_list_names_the_artifact_with_the_rest() -> None:
     title, table, more = pages.listing("Failed", ["n"], [(n,) for n in range(25)], "job-failures")
     assert (title, len(table.splitlines())) == ("### Failed", 2 + pages.MOST_ROWS)
     assert more == "And 5 more in the artifact `job-failures`."

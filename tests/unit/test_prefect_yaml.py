@@ -1,5 +1,6 @@
 """The timetable that is shipped: what it promises, and that it fits the flows."""
 
+import re
 from collections.abc import Iterator
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
@@ -100,6 +101,7 @@ def test_every_deployment_cancels_a_second_run_has_its_tags_and_job_variables_wi
         assert deployment.tags[:2] == (TAG, FLOWS[deployment.entrypoint].name)
         assert deployment.tags[2].startswith("tier-")
         assert deployment.tags[3:] == platforms_of(deployment)
+        assert re.search(r"docs/operations\.md#[\w-]+\.$", deployment.description or ""), "its chapter of the guide"
     assert SILENCE.total_seconds() >= 3 * HEARTBEAT_SECONDS
 
 

@@ -26,7 +26,7 @@ from sivera.values import PlatformName
         (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta", False),
         (InvalidRequest(PlatformName.META, "unknown field"), "sivera check meta", False),
         (ConfigurationError("the block is missing: save it"), "save it", False),
-        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "does not answer: see that it runs", True),
+        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "does not answer: check that", True),
         (KeyError("hunter2"), "a defect", False),
     ],
 )

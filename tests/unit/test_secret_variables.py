@@ -95,7 +95,7 @@ def test_a_file_without_a_value_is_named(tmp_path: Path) -> None:
     [
         ("BACKUPS_URL", f"s3://key:{CANARY}@bucket/x", "it holds credentials"),
         ("CRON_SECRET", CANARY, "it is shorter than 16 characters"),
-        ("DATABASE_URL", f"mysql://ana:{CANARY}@h/x", "the database URL is of 'mysql'"),
+        ("DATABASE_URL", f"mysql://ana:{CANARY}@h/x", "the database URL is for 'mysql'"),
         ("REPORTS_OPTIONS", CANARY, "write it as a JSON object"),
         ("RESULT_WEBHOOK_URL", f"ftp://{CANARY}", "it is not a URL that"),
         ("TOKEN_KEY_KEYS", CANARY, "write it as a JSON object"),

@@ -1,4 +1,4 @@
-"""A check against real PostgreSQL: what opens an alert, what updates it, and what closes it."""
+"""A check on a real PostgreSQL: what opens an alert, what updates it, and what closes it."""
 
 import threading
 from collections.abc import Sequence
@@ -27,12 +27,19 @@ from tests.stage import Stage
 
 @pytest.fixture
 def world() -> World:
-    """A world that lives in the machine's time, as the check does."""
+    """A world in real time, like the check."""
     return World(seed=7)
 
 
 def check(stage: Stage, occurrences: Sequence[Occurrence] | None = (), **options: int) -> CheckSummary:
     return check_alerts(stage.engine, Links(), AlertOptions(**options), occurrences)
+
+
+def connect(stage: Stage, world: World, platform: PlatformName, accounts: int = 1, hours: int = 216) -> None:
+    """Connect accounts this many hours ago."""
+    stage.connect(world.add_grant(platform, accounts=accounts))
+    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 hour' * :hours", hours=hours)
+    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 hour' * :hours", hours=hours)
 
 
 def events_of(summary: CheckSummary) -> list[tuple[str, str]]:
@@ -52,7 +59,7 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert events_of(first) == [(OPENED, "job-failed.sync-campaigns/all")]
     runs.append(occurrence(60, "failed"))
     assert check(stage, runs).sentence == "1 open, 0 of them new, 0 over"
-    assert check(stage, None).sentence == "1 open, 0 of them new, 0 over", "if the jobs are unknown, it stays"
+    assert check(stage, None).sentence == "1 open, 0 of them new, 0 over", "it stays open if the history is unknown"
     runs.append(occurrence(0, "ran"))
     last = check(stage, runs)
     assert events_of(last) == [(CLOSED, "job-failed.sync-campaigns/all")]
@@ -60,20 +67,20 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert last.events[0].payload.keys() == {"kind", "subject", "title", "message", "since", "link"}
     assert datetime.fromisoformat(last.events[0].payload["since"]).utcoffset() == timedelta(0)
     assert check(stage, runs).events == ()
-    assert check(stage, [*runs, occurrence(0, "failed")]).opened == first.opened, "it is news again"
+    assert check(stage, [*runs, occurrence(0, "failed")]).opened == first.opened, "a new failure is news"
 
 
-def test_a_silence_is_over_once_a_check_ended_well_again(stage: Stage) -> None:
+def test_a_silence_is_over_once_a_check_succeeds(stage: Stage) -> None:
     silent = occurrence(SILENCE.total_seconds() / 60 + 1, "ran", OWN_JOB)
     failed = occurrence(5, "failed", OWN_JOB)
     assert check(stage, [silent, failed]).opened == ("check-alerts does not do its work",)
     (alert,) = stage.rows("SELECT open_receipts FROM alerts")
-    assert alert.open_receipts.keys() == set(Channel), "the Prefect server has sent this one"
+    assert alert.open_receipts.keys() == set(Channel), "the Prefect server has sent this message"
     assert check(stage, [silent]).events == ()
     assert check(stage, [silent, occurrence(5, "ran", OWN_JOB)]).closed == ("check-alerts does not do its work",)
 
 
-def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stage, world: World) -> None:
+def test_a_revoked_grant_opens_one_alert_and_its_accounts_are_not_stale(stage: Stage, world: World) -> None:
     connection = stage.connect(world.add_grant(PlatformName.META, accounts=2), team="Northwind Goods")
     stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 day'")
     stage.execute(
@@ -89,7 +96,7 @@ def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stag
     assert check(stage).events == ()
     stage.execute("UPDATE platform_credentials SET status = 'active', status_reason = NULL, status_since = now()")
     again = check(stage)
-    assert (again.closed, again.still_open) == (summary.opened, 0), "its accounts have their time to be synced"
+    assert (again.closed, again.still_open) == (summary.opened, 0), "its accounts get time to be synced"
 
 
 PRODUCTS, BRANDS = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS"
@@ -102,11 +109,11 @@ NO_REPORTS = "gets no reports of its metrics: Its campaigns are synced, but thei
         (2.9, 1, {}, None),
         (3.1, 1, {}, "was not synced: No run has got to it."),
         (0, 47, {}, None),
-        (0, 49, {}, "had no good full sync for two days: Its hourly syncs work, and its full ones fail."),
-        # Reports may take their time.
+        (0, 49, {}, "had no good full sync for two days: Its hourly syncs work, but its full ones fail."),
+        # Reports may be late.
         (0, 0, {PRODUCTS: 1, BRANDS: 20}, None),
         (0, 0, {PRODUCTS: 1, BRANDS: 22}, NO_REPORTS),
-        # Its sync itself stopped.
+        # The sync itself stopped.
         (4, 0, {PRODUCTS: 30, BRANDS: 30}, "was not synced: No run has got to it."),
         # A time ahead of the clock is ignored.
         (-48, -48, {}, "was not synced: No run has got to it."),
@@ -116,12 +123,10 @@ NO_REPORTS = "gets no reports of its metrics: Its campaigns are synced, but thei
 def test_when_an_account_is_stale(
     stage: Stage, world: World, synced: float, full: float, reports: dict[str, float], said: str | None
 ) -> None:
-    """The hours since its last sync, its last full one, and the figures of its reports."""
-    stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
+    """The numbers are hours since the last sync, the last full one, and the reported figures."""
+    connect(stage, world, PlatformName.AMAZON)
     stage.execute(
-        """UPDATE ad_accounts SET created_at = now() - interval '9 days',
-                                  last_synced_at = now() - interval '1 hour' * :synced,
+        """UPDATE ad_accounts SET last_synced_at = now() - interval '1 hour' * :synced,
                                   last_full_sync_at = now() - interval '1 hour' * :full""",
         synced=synced,
         full=full,
@@ -141,11 +146,10 @@ def test_when_an_account_is_stale(
     assert len(check(stage).closed) == len(found)
 
 
-def test_options_say_when_an_account_is_stale_and_how_many_are_one_alert(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=2))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 day'")
-    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '185 minutes', last_error = 'It is refused'")
-    assert check(stage, stale_hours=4).still_open == 0
+def test_options_set_when_an_account_is_stale_and_how_many_share_an_alert(stage: Stage, world: World) -> None:
+    connect(stage, world, PlatformName.TIKTOK, accounts=2, hours=4)
+    stage.execute("UPDATE ad_accounts SET last_error = 'It is refused'")
+    assert check(stage, stale_hours=5).still_open == 0
     many = check(stage, most_of_platform=1)
     assert many.opened == ("2 accounts of tiktok have old data",)
     both = check(stage)
@@ -154,27 +158,25 @@ def test_options_say_when_an_account_is_stale_and_how_many_are_one_alert(stage: 
 
 
 def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> None:
-    (id_,) = stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1)).account_ids
+    connect(stage, world, PlatformName.GOOGLE)
     stage.execute("UPDATE platform_credentials SET status_since = now() + interval '2 days'")
     stage.execute(
-        "UPDATE ad_accounts SET created_at = now() - interval '9 days', next_attempt_at = now() + interval '3 days', "
+        "UPDATE ad_accounts SET next_attempt_at = now() + interval '3 days', "
         "last_synced_at = now() + interval '2 days', last_full_sync_at = now() + interval '2 days'",
     )
     assert check(stage).opened[0].endswith("was not synced")
     with Session(stage.engine) as session:
         (stale,) = stale_accounts(session, timedelta(hours=2))
-        assert (stale.id, count_ahead(session)) == (id_, 1)
+        assert count_ahead(session) == 1
         assert [tuple(row) for row in accounts_by_age(session, [timedelta(hours=1)])] == [("google", None, 1)]
-        account, now = session.get_one(AdAccount, id_), read_clock(session)
+        account, now = session.get_one(AdAccount, stale.id), read_clock(session)
         said = why_not(account, "active", None, now, ())
     assert "ahead of the database's clock, and is ignored" in said
     assert "Runs leave it out" not in said
 
 
-def test_an_account_that_is_synced_while_a_check_waits_for_another_is_not_stale(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
-    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '9 days'")
+def test_an_account_synced_while_a_check_waits_is_not_stale(stage: Stage, world: World) -> None:
+    connect(stage, world, PlatformName.GOOGLE)
     with Session(stage.engine) as session:
         lock_alerts(session)
         stage.execute("UPDATE ad_accounts SET last_synced_at = clock_timestamp()")
@@ -182,7 +184,7 @@ def test_an_account_that_is_synced_while_a_check_waits_for_another_is_not_stale(
         assert stale_accounts(session, timedelta(hours=2)) == []
 
 
-def test_a_grant_that_soon_gets_no_data_says_so(stage: Stage, world: World) -> None:
+def test_a_grant_that_will_soon_get_no_data_opens_an_alert(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.META), team="Northwind Goods")
     stage.execute("UPDATE platform_credentials SET data_access_ends_at = now() + interval '11 days'")
     assert check(stage).still_open == 0
@@ -205,20 +207,20 @@ def budget(level: int, title: str = "t") -> Condition:
     return Condition(kind=Kind.BUDGET, subject="b", title=title, message="m", remedy="", since=since, level=level)
 
 
-def test_a_level_that_rises_is_news_and_one_that_falls_is_not(stage: Stage) -> None:
+def test_a_rising_level_is_news_and_a_falling_one_is_not(stage: Stage) -> None:
     levels = [[event.payload["threshold"] for event in write(stage, budget(level))] for level in (80, 80, 100, 50, 80)]
     assert levels == [[80], [], [100], [], [80]]
     (alert,) = stage.rows("SELECT level, raised_at, opened_at, since FROM alerts")
     assert alert.raised_at > alert.opened_at
     assert write(stage, budget(80, title="later")) == []
-    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"], "it says what is so now"
+    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"], "the text is kept up to date"
     assert (check(stage).closed, check(stage).still_open) == ((), 1), "another check is not responsible for it"
     (event,) = write(stage, reasons={"b": "Its period is over."})
     assert (event.name, event.payload["message"]) == (CLOSED, "Its period is over.")
     assert [row.closed_because for row in stage.rows("SELECT closed_because FROM alerts")] == ["Its period is over."]
 
 
-def test_checks_at_once_open_and_close_once(stage: Stage) -> None:
+def test_simultaneous_checks_open_and_close_once(stage: Stage) -> None:
     barrier = threading.Barrier(4)
 
     def one(occurrences: Sequence[Occurrence]) -> list[str]:

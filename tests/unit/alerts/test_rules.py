@@ -1,4 +1,4 @@
-"""What is worth an alert: pure rules of facts, without a database."""
+"""The rules of alerts: facts in, conditions out, without a database."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -60,28 +60,28 @@ def found(*occurrences: Occurrence) -> list[Condition]:
     [
         ([], []),
         ([ran(11), ran(12)], []),
-        # Failed, until the next run that ends well.
+        # Failed, until a later run succeeds.
         ([ran(11), failed(12)], [(Kind.JOB_FAILED, at(12, 3))]),
         ([ran(10), failed(11), failed(12)], [(Kind.JOB_FAILED, at(11, 3))]),
         ([failed(11), ran(12)], []),
         ([failed(11), ran(12, outcome="running")], [(Kind.JOB_FAILED, at(11, 3))]),
         ([failed(11), skipped(12)], [(Kind.JOB_FAILED, at(11, 3)), (Kind.JOB_SKIPPED, at(12))]),
-        # After a downtime the server lets one run, which need not be that of the newest time.
+        # After a downtime the server starts one run, which need not be the one for the latest time.
         ([failed(11), ran(10, began=at(12))], []),
         ([ran(11), failed(10, began=at(12))], [(Kind.JOB_FAILED, at(12, 3))]),
         ([failed(7), waits(8, "missed"), ran(9, began=at(12, 10)), skipped(10), skipped(11)], []),
-        # Skipped while another was running, until the next one begins.
+        # Skipped while another was running, until a later one starts.
         ([ran(11, outcome="running"), skipped(12)], [(Kind.JOB_SKIPPED, at(12))]),
         ([ran(10), skipped(11), skipped(12)], [(Kind.JOB_SKIPPED, at(11))]),
         ([ran(10), skipped(11), ran(12, outcome="running")], []),
         ([ran(11), skipped(12, skipped_by=None, message=ANOTHER_INSTANCE)], [(Kind.JOB_SKIPPED, at(12))]),
-        # Cancelled by a person, or because its time was long past: nothing was in its way.
+        # Cancelled by a person, or because its time was long past: nothing blocked it.
         ([ran(11), skipped(12, skipped_by=None)], []),
         ([ran(11), skipped(12, skipped_by=None, message=LONG_PAST)], []),
-        # One that was cancelled just now, since another one is about to begin after a downtime.
+        # Cancelled just now, because another one is about to start after a downtime.
         ([ran(11), skipped(12, ended_at=NOW - timedelta(seconds=50))], []),
         ([ran(11), skipped(12, ended_at=NOW - timedelta(seconds=70))], [(Kind.JOB_SKIPPED, at(12))]),
-        # Missed, until one begins.
+        # Missed, until a later one starts.
         ([ran(10), waits(11, "missed")], [(Kind.JOB_MISSED, at(11))]),
         ([ran(10), waits(11, "missed"), ran(12, outcome="running")], []),
         ([waits(10, "missed"), waits(11, "missed"), waits(12, "late")], [(Kind.JOB_MISSED, at(10))]),
@@ -89,14 +89,14 @@ def found(*occurrences: Occurrence) -> list[Condition]:
         ([ran(11), waits(12, "waiting")], [(Kind.JOB_MISSED, at(12))]),
         ([ran(11), waits(12, "late", minute=15)], []),
         ([ran(12), waits(13, "waiting")], []),
-        # One that began late has begun.
+        # A late start is a start.
         ([failed(10), waits(11, "missed"), ran(12, began=at(12, 20), outcome="late")], []),
-        # A run by hand counts the same: a failed one is an alert, and one that ends well makes up for earlier ones.
+        # A manual run counts the same: a failure opens an alert, and a success makes up for earlier runs.
         ([ran(11), by_hand(failed(12))], [(Kind.JOB_FAILED, at(12, 3))]),
         ([by_hand(failed(11)), failed(12)], [(Kind.JOB_FAILED, at(11, 3))]),
         ([failed(11), by_hand(ran(12))], []),
         ([waits(11, "missed"), by_hand(ran(12, outcome="running"))], []),
-        # Whoever starts one sees that it is skipped, or waits.
+        # The person who starts one sees that it is skipped, or waits.
         ([ran(11), by_hand(skipped(12))], []),
         ([ran(11), by_hand(waits(12, "late"))], []),
     ],
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_job_and_since_when(
     assert {one.subject for one in found(*occurrences)} <= {JOB}
 
 
-def test_deployments_are_judged_apart() -> None:
+def test_deployments_are_judged_separately() -> None:
     other = failed(12).model_copy(update={"deployment": "sync-campaigns/google"})
     assert [one.subject for one in found(ran(11), ran(12), other)] == ["sync-campaigns/google"]
 
@@ -120,27 +120,25 @@ def test_deployments_are_judged_apart() -> None:
         (SILENCE - timedelta(minutes=1), "ran", []),
         (SILENCE + timedelta(minutes=1), "ran", [Kind.ALERTS_SILENT]),
         (SILENCE + timedelta(minutes=1), "late", [Kind.ALERTS_SILENT]),
-        (SILENCE + timedelta(minutes=1), "failed", []),  # no check has ever ended well
+        (SILENCE + timedelta(minutes=1), "failed", []),  # no check ever succeeded
     ],
 )
-def test_check_alerts_was_silent_if_it_did_not_end_well_for_a_while(
-    ago: timedelta, outcome: str, kinds: list[Kind]
-) -> None:
+def test_check_alerts_is_silent_after_a_while_without_success(ago: timedelta, outcome: str, kinds: list[Kind]) -> None:
     when = NOW - ago
     own = became(outcome, when, deployment="check-alerts/all", job=OWN_JOB, started_at=when, ended_at=when)
     later = own.model_copy(update={"outcome": Outcome.FAILED, "ended_at": NOW})
     said = list(silence([own, later, waits(12, "missed")], NOW, LINKS))
     assert [(one.kind, one.since) for one in said] == [(kind, when) for kind in kinds]
-    assert [one.title for one in found(later)] == ["check-alerts/all failed"], "the doctor says this too"
+    assert [one.title for one in found(later)] == ["check-alerts/all failed"], "the doctor reports this too"
 
 
-def test_an_alert_of_a_job_says_what_when_and_where() -> None:
+def test_an_alert_on_a_job_says_what_happened_when_and_where() -> None:
     (one,) = found(failed(12).model_copy(update={"message": "47 of 48 accounts synced, 1 failed"}))
     assert one.title == "sync-campaigns/all failed"
     assert one.text == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
     (again,) = found(failed(12).model_copy(update={"message": one.text.rstrip(".")}))
-    assert again.text == one.text, "the run's own message names the remedy too"
+    assert again.text == one.text, "the remedy is not repeated"
     own = "Flow run encountered an exception: ConfigurationError: the block x is missing: run `sivera setup`."
     (again,) = found(failed(12).model_copy(update={"message": own}))
     assert again.text == own
@@ -151,11 +149,11 @@ def test_an_alert_of_a_job_says_what_when_and_where() -> None:
     assert "No schedule started it: a person, the HTTP API or an automation did. See docs" in one.text
 
     (one,) = found(ran(11, outcome="running"), skipped(12))
-    assert "for 2026-11-24 12:00 UTC was skipped, because another one was still running" in one.text
+    assert "for 2026-11-24 12:00 UTC was skipped because another one was still running" in one.text
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{OTHER}"
 
     (one,) = found(waits(12, "missed"))
-    assert "should have run at 2026-11-24 12:00 UTC, and has not begun. No worker runs" in one.text
+    assert "should have run at 2026-11-24 12:00 UTC, but has not started. No worker is running" in one.text
     assert one.link == "http://127.0.0.1:4200/runs"
 
 
@@ -174,24 +172,24 @@ def alerts(*subjects: str) -> set[tuple[str, str]]:
         ([], alerts(), []),
         ([1, 2, 3], alerts(), ["account-1", "account-2", "account-3"]),
         ([1, 2, 3, 4], alerts(), ["meta"]),
-        # The platform keeps its one alert until few are left: those, and what comes, have their own.
+        # The platform keeps its alert until few accounts are left, which then have their own.
         ([1, 2], alerts("meta"), ["meta"]),
         ([1], alerts("meta"), ["account-1"]),
         ([], alerts("meta"), []),
-        # An account that has an alert keeps it.
+        # An account with an alert keeps it.
         ([1, 2, 3, 4], alerts("account-1"), ["account-1", "account-2", "account-3", "account-4"]),
         ([1, 2, 3, 4, 5], alerts("account-1"), ["account-1", "meta"]),
         ([1], alerts("account-1", "meta"), ["account-1"]),
     ],
 )
-def test_many_accounts_of_a_platform_are_one_alert(
+def test_many_accounts_of_a_platform_share_one_alert(
     ids: list[int], already: Collection[tuple[str, str]], subjects: list[str]
 ) -> None:
     conditions = data_conditions([], [account(id_) for id_ in ids], already, MOST, LINKS)
     assert [one.subject for one in conditions] == subjects
 
 
-def test_platforms_are_counted_apart_and_a_stale_account_is_named_with_its_remedy() -> None:
+def test_platforms_are_counted_separately_and_a_stale_account_is_named_with_its_remedy() -> None:
     lacking = account(9, PlatformName.TIKTOK)._replace(error="the platform is down.")
     many, one = data_conditions([], [*(account(id_) for id_ in range(1, 5)), lacking], set(), MOST, LINKS)
     assert (many.subject, many.title) == ("meta", "4 accounts of meta have old data")
@@ -202,15 +200,8 @@ def test_platforms_are_counted_apart_and_a_stale_account_is_named_with_its_remed
 
 
 def grant(id_: int, *accounts: str) -> BadGrant:
-    return BadGrant(
-        id=id_,
-        team="Northwind Goods",
-        platform=PlatformName.GOOGLE,
-        name="main",
-        reason="no longer takes the refresh token",
-        since=NOW,
-        accounts=accounts,
-    )
+    reason = "no longer takes the refresh token"
+    return BadGrant(id_, "Northwind Goods", PlatformName.GOOGLE, "main", reason, since=NOW, accounts=accounts)
 
 
 def test_a_grant_is_named_with_team_platform_and_accounts() -> None:

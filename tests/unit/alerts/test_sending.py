@@ -1,4 +1,4 @@
-"""Which message a channel still has to be sent, and its receipts in a real PostgreSQL."""
+"""Which message a channel still lacks, with the receipts in a real PostgreSQL."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
@@ -62,53 +62,53 @@ def receipt(ago: timedelta, channel: Channel = Channel.SLACK) -> dict[str, str]:
         ({"raised_at": NOW + DAY, "open_receipts": receipt(HOUR)}, None),
         ({"raised_at": NOW + DAY}, "Alert: "),
         ({"open_receipts": receipt(-DAY)}, "Still: "),
-        # It rose since the channel took it.
+        # It rose since the channel accepted it.
         ({"open_receipts": receipt(2 * HOUR), "kind": Kind.BUDGET.value}, "Alert: "),
-        # It is over: for those who took that it began.
+        # The end goes only to channels that accepted the beginning.
         ({"closed_at": NOW}, None),
         ({"closed_at": NOW, "open_receipts": receipt(HOUR, Channel.DISCORD)}, None),
         ({"closed_at": NOW, "open_receipts": receipt(2 * HOUR)}, "Over: "),
         ({"closed_at": NOW, "open_receipts": receipt(HOUR), "close_receipts": receipt(timedelta())}, None),
     ],
 )
-def test_which_message_a_channel_has_yet_to_take(columns: Mapping[str, object], start: str | None) -> None:
+def test_which_message_a_channel_still_lacks(columns: Mapping[str, object], start: str | None) -> None:
     found = message_of(alert(**columns), Channel.SLACK, NOW)
     assert (found and found.title) == (start and f"{start}a/all failed")
 
 
 def test_what_the_messages_say() -> None:
-    opened = message_of(alert(), Channel.SLACK, NOW)
-    assert opened
-    assert opened.body == "It did.\nSince 2026-11-24 11:30 UTC.\nhttp://ui/run"
-    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), link=""), Channel.SLACK, NOW)
-    assert over
-    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over."
-    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), closed_because="So."), Channel.SLACK, NOW)
-    assert over
-    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over. So.\nhttp://ui/run"
+    over = {"closed_at": NOW, "open_receipts": receipt(HOUR)}
+    assert message(alert()).body == "It did.\nSince 2026-11-24 11:30 UTC.\nhttp://ui/run"
+    assert message(alert(**over, link="")).body == "It began at 2026-11-24 11:30 UTC, and is over."
+    assert message(alert(**over, closed_because="So.")).body.endswith("and is over. So.\nhttp://ui/run")
     for long in ({"title": "t" * 3000}, {"message": "m" * 3000}, {"title": "t" * 3000, "message": "m" * 3000}):
-        found = message_of(alert(**long), Channel.SLACK, NOW)
-        assert found
+        found = message(alert(**long))
         assert units(found) <= MAX_MESSAGE, "it fits Discord"
-        assert found.body.endswith("\nhttp://ui/run"), "with its link"
+        assert found.body.endswith("\nhttp://ui/run")
 
 
-def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_stored_nowhere(stage: Stage, world: World) -> None:
+def message(of: Alert, team_link: str = "") -> Message:
+    found = message_of(of, Channel.SLACK, NOW, team_link)
+    assert found
+    return found
+
+
+def units(message: Message) -> int:
+    return len(f"{message.title}\r\n{message.body}".encode("utf-16-le")) // 2
+
+
+def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_not_stored(stage: Stage, world: World) -> None:
     grant = stage.connect(world.add_grant(PlatformName.META), team="Hanok & Sons").credential_id
     add(stage.engine, str(grant), kind=Kind.REAUTHORIZATION_REQUIRED)
     add(stage.engine, "meta", kind=Kind.ACCESS_ENDS)
     add(stage.engine, "a")
-    bodies = []
+    chat = Chat()
 
     def link_of(platform: PlatformName, team: str, name: str, now: datetime) -> str:
         return make_link(stage.keyring, "https://jobs.example", platform=platform, team=team, name=name, now=now)
 
-    def send(_title: str, body: str) -> bool:
-        bodies.append(body)
-        return True
-
-    assert send_messages(stage.engine, {Channel.SLACK: send}, link_of) == {Channel.SLACK: Sent(taken=3)}
-    (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(bodies))
+    assert send_messages(stage.engine, {Channel.SLACK: chat.send}, link_of) == {Channel.SLACK: Sent(accepted=3)}
+    (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(chat.bodies))
     address = urlsplit(link)
     assert (address.netloc, address.path) == ("jobs.example", "/connect/meta")
     said = dict(parse_qsl(address.query))
@@ -119,19 +119,14 @@ def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_stored_nowhere(
     assert said["link"] not in str(stage.rows("SELECT * FROM alerts"))
 
 
-def units(message: Message) -> int:
-    return len(f"{message.title}\r\n{message.body}".encode("utf-16-le")) // 2
-
-
 @pytest.mark.parametrize("letter", ["n", "@", "_", "\U0001f525", "한"])
 def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -> None:
     name = letter * 255
     grant = BadGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
     (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
-    keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.text, link=one.link)
+    keyring = Keyring({"k": bytes(32)}, "k")
     team_link = make_link(keyring, "https://jobs.example", platform=PlatformName.AMAZON, team=name, now=NOW, name=name)
-    found = message_of(long, Channel.DISCORD, NOW, team_link)
-    assert found
+    found = message(alert(title=one.title, message=one.text, link=one.link), team_link)
     assert (team_link in found.body) is (len(team_link) <= MAX_LINK)
     assert units(found) <= MAX_MESSAGE
     assert found.title.endswith("must be connected again")
@@ -141,13 +136,15 @@ def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -
 
 @dataclass
 class Chat:
-    """A service that takes what it does not refuse."""
+    """A service that refuses titles with a certain text."""
 
     refuses: str | None = None
     seen: list[str] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
-    def send(self, title: str, _body: str) -> bool:
+    def send(self, title: str, body: str) -> bool:
         self.seen.append(title)
+        self.bodies.append(body)
         return self.refuses is None or self.refuses not in title
 
 
@@ -161,43 +158,37 @@ def send(engine: Engine, **chats: Chat) -> dict[str, Sent]:
     return {channel.value: sent for channel, sent in found.items()}
 
 
-def test_a_channel_that_refuses_gets_the_message_at_the_next_check_alone(engine: Engine) -> None:
+def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -> None:
     slack, discord = Chat(), Chat(refuses="a")
     add(engine, "a", "b")
-    assert send(engine, discord=discord, slack=slack) == {
-        "discord": Sent(taken=1, refused=1),
-        "slack": Sent(taken=2),
-    }
+    first = send(engine, discord=discord, slack=slack)
+    assert first == {"discord": Sent(accepted=1, refused=1), "slack": Sent(accepted=2)}
     assert send(engine, discord=discord, slack=slack)["discord"] == Sent(refused=1)
     discord.refuses = None
-    send(engine, discord=discord, slack=slack)
-    send(engine, discord=discord, slack=slack)
-    assert slack.seen == ["Alert: a", "Alert: b"]
-    assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alerts SET closed_at = now() WHERE subject = 'a'"))
-    slack.refuses = "Over"
     for _ in range(2):
         send(engine, discord=discord, slack=slack)
-    slack.refuses = None
-    for _ in range(2):
+    assert slack.seen == ["Alert: a", "Alert: b"]
+    assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
+    Tables(engine).execute("UPDATE alerts SET closed_at = now() WHERE subject = 'a'")
+    for refused in ("Over", "Over", None, None):
+        slack.refuses = refused
         send(engine, discord=discord, slack=slack)
     assert slack.seen[2:] == ["Over: a"] * 3
     assert discord.seen[4:] == ["Over: a"]
 
 
-def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: Engine) -> None:
+def test_one_check_sends_a_limited_number_of_messages_and_budgets_last(engine: Engine) -> None:
     add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
     add(engine, "a job")
     slack = Chat()
-    assert send(engine, slack=slack) == {"slack": Sent(taken=MOST_AT_ONCE)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=MOST_AT_ONCE)}
     assert slack.seen[0] == "Alert: a job"
-    assert send(engine, slack=slack) == {"slack": Sent(taken=1)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=1)}
     assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1
 
 
-def test_messages_that_are_always_refused_do_not_block_the_others(engine: Engine) -> None:
+def test_refused_messages_do_not_block_the_others(engine: Engine) -> None:
     add(engine, *(f"bad {n:02}" for n in range(MOST_AT_ONCE)), "good")
     slack = Chat(refuses="bad")
-    assert send(engine, slack=slack) == {"slack": Sent(taken=1, refused=MOST_AT_ONCE)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=1, refused=MOST_AT_ONCE)}
     assert slack.seen[-1] == "Alert: good"

@@ -52,9 +52,11 @@ def test_the_last_of_each_day_week_and_month_is_kept() -> None:
     assert kept([backup(SUNDAY + timedelta(hours=n)) for n in range(5)], 7) == ["2026-11-22 07"]
 
 
-def test_weeks_without_a_backup_do_not_count_and_a_leap_of_the_clock_drops_nothing() -> None:
+def test_only_weeks_with_a_backup_count_and_a_verified_backup_has_priority_within_its_day() -> None:
     days = [0, -140, -280, 4000]
     assert len(kept([backup(SUNDAY + timedelta(days=n)) for n in days], 1, 4)) == len(days)
+    day = [backup(), backup(SUNDAY + timedelta(hours=1), outcome=Outcome.MISMATCH)]
+    assert kept(day, 1) == ["2026-11-22 03"]
 
 
 @given(
@@ -63,7 +65,7 @@ def test_weeks_without_a_backup_do_not_count_and_a_leap_of_the_clock_drops_nothi
     st.integers(0, 5),
     st.integers(0, 5),
 )
-def test_the_last_verified_one_is_never_dropped(
+def test_the_last_verified_backup_is_never_dropped(
     backups: dict[int, Outcome], daily: int, weekly: int, monthly: int
 ) -> None:
     given = [backup(SUNDAY + timedelta(hours=7 * n), outcome=outcome) for n, outcome in backups.items()]
@@ -71,8 +73,3 @@ def test_the_last_verified_one_is_never_dropped(
     verified = [each for each in given if each.outcome is Outcome.VERIFIED]
     assert not verified or max(verified, key=lambda each: each.started_at).name in names
     assert names
-
-
-def test_a_verified_one_is_kept_before_others_of_its_day() -> None:
-    day = [backup(), backup(SUNDAY + timedelta(hours=1), outcome=Outcome.MISMATCH)]
-    assert kept(day, 1) == ["2026-11-22 03"]

@@ -1,4 +1,4 @@
-"""A database with accounts, campaigns and what they spent, for the tests of check-budgets."""
+"""A database with accounts, campaigns and spending, for the tests of check-budgets."""
 
 import re
 import time
@@ -26,7 +26,7 @@ DEFAULT = BudgetOptions()
 
 @dataclass
 class Ledger(Tables):
-    """Writes accounts and their spending, and checks the budgets at a time that a test chooses."""
+    """Writes accounts and their spending, and checks the budgets at a chosen time."""
 
     now: datetime = NOW
     campaigns: int = field(default=0)
@@ -40,7 +40,7 @@ class Ledger(Tables):
         *,
         team: str = "Hanok",
     ) -> int:
-        """Add an account that was connected long ago and synced in full, the last time just now."""
+        """Add an account that was connected long ago, and was synced in full just now."""
         self.campaigns += 1
         account = self.add_account(
             self.team(team),
@@ -57,35 +57,35 @@ class Ledger(Tables):
         return account
 
     def campaign(self, account: int, amount: str, kind: str = "daily", **more: object) -> str:
-        """Add a campaign; returns its id at the platform."""
+        """Add a campaign, and return its id at the platform."""
         self.campaigns += 1
         described = {"name": f"Campaign {self.campaigns}", "start_date": date(2026, 1, 1), **more}
         self.add_campaign(account, str(self.campaigns), budget_kind=kind, budget_amount=amount, **described)
         return str(self.campaigns)
 
     def spend(self, account: int, campaign: str, spend: str, since: date, until: date | None = None) -> None:
-        """Let a campaign have spent so much on each of these days."""
+        """Write what a campaign spent on each of these days."""
         self.add_figures(account, campaign, since, until, spend=spend)
 
     def synced(self, account: int, at: datetime | None = None) -> None:
         self.execute("UPDATE ad_accounts SET synced_as_of = :at WHERE id = :id", at=at or self.now, id=account)
 
     def reported(self, account: int, as_of: datetime, product: str) -> None:
-        """Store a report of an ad product that was asked for at a time."""
+        """Store a report of an ad product that was requested at a time."""
         self.cover(account, *READ, product, as_of)
 
     def go_to(self, now: datetime) -> None:
-        """Let time pass, while every account is synced."""
+        """Move the time, and sync every account."""
         self.now = now
         self.execute("UPDATE ad_accounts SET synced_as_of = :now", now=now)
 
-    def budget(self, amount: str, currency: str = "USD", **scope: object) -> int:
-        """Let a team mean to spend so much a month; return the budget's id."""
-        given = {"team_id": self.team(), "currency": currency, "amount": amount, **scope}
+    def budget(self, amount: str, currency: str = "USD", **scope: object) -> str:
+        """Set a team's monthly budget, and return the subject of its alerts."""
+        team = self.team()
         with Session(self.engine) as session, session.begin():
-            session.add(budget := TeamBudget(**given))
+            session.add(budget := TeamBudget(team_id=team, currency=currency, amount=amount, **scope))
             session.flush()
-            return budget.id
+            return f"team-{team}.budget-{budget.id}.month"
 
     def check_part(self, part: str, until: float, options: BudgetOptions = DEFAULT) -> Checked:
         return check_part(
@@ -99,22 +99,21 @@ class Ledger(Tables):
         )
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
-        """Check everything, as a run of the flow."""
-        parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
+        """Check everything, as a run of the flow does."""
         until = time.monotonic() + LONG
-        return CheckSummary.of({part: self.check_part(part, until, options) for part in parts})
+        return CheckSummary.of({part: self.check_part(part, until, options) for part in (*PlatformName, TEAMS)})
 
     def open(self) -> dict[str, int]:
-        """The level of each open alert by its subject, without the first day of its period."""
+        """The level of each open alert by its subject without the period."""
         found = self.rows("SELECT subject, level FROM alerts WHERE closed_at IS NULL ORDER BY 1")
         return {without_period(row.subject): row.level for row in found}
 
     def news(self) -> list[tuple[str, str, int]]:
-        """Name, subject and threshold of the events so far, in their order."""
+        """Name, subject and threshold of the events so far."""
         return [(one.name, without_period(one.payload["subject"]), one.payload["threshold"]) for one in self.events]
 
     def spent(self, summary: CheckSummary) -> dict[str, Decimal]:
-        """What each subject that is shown has spent."""
+        """The spending of each subject that the page shows."""
         return {without_period(one.subject): one.spent for one in summary.total.worst}
 
 
@@ -124,7 +123,7 @@ def without_period(subject: str) -> str:
 
 
 def spent_over(ledger: Ledger, total: str, amount: str = "100") -> tuple[int, str, str]:
-    """A Google campaign of so much a day that spent a total on the first of the month; with the subject."""
+    """Add a Google campaign that spent a total on the first; return its account, id and subject."""
     account = ledger.account()
     campaign = ledger.campaign(account, amount)
     ledger.spend(account, campaign, total, FIRST)

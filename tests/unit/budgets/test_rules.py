@@ -1,8 +1,10 @@
 """The pure rules of check-budgets: periods, limits, thresholds, projections and amounts."""
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +21,9 @@ from sivera.values import PlatformName, days_between
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-NOVEMBER = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
+FIRST, TODAY, END = date(2026, 11, 1), date(2026, 11, 20), date(2026, 11, 30)
+NOVEMBER = Period(Span.MONTH, FIRST, END)
 THRESHOLDS = (50, 80, 100, 110)
-TODAY, END = date(2026, 11, 20), date(2026, 11, 30)
 amounts = st.decimals(min_value=0, max_value=10**6, places=2, allow_nan=False)
 
 
@@ -53,7 +55,7 @@ def reading(spent: int | Decimal, limit: int = 1000, *, pace: int | None = None,
         (Span.MONTH, date(2026, 12, 31), date(2026, 12, 1), date(2026, 12, 31)),
     ],
 )
-def test_a_period_is_the_one_that_the_day_lies_in(span: Span, day: date, since: date, until: date) -> None:
+def test_the_period_that_contains_a_day(span: Span, day: date, since: date, until: date) -> None:
     assert days_of(span, day) == (since, until)
 
 
@@ -71,7 +73,7 @@ def test_a_period_is_the_one_that_the_day_lies_in(span: Span, day: date, since: 
         (PlatformName.TIKTOK, None, date(2026, 11, 16), "2"),
     ],
 )
-def test_what_a_platform_may_spend_of_a_daily_budget(
+def test_how_much_of_a_daily_budget_a_platform_may_spend(
     platform: PlatformName, first: date | None, last: date | None, days: str
 ) -> None:
     pacing = PACING[platform]
@@ -79,30 +81,27 @@ def test_what_a_platform_may_spend_of_a_daily_budget(
 
 
 @pytest.mark.parametrize(
-    ("spent", "expected"),
+    ("spent", "pace", "percent", "expected"),
     [
-        (499, []),
-        (500, [50]),
-        (Decimal("799.999999"), [50]),
-        (9000, [50, 80, 100, 110]),
+        (499, None, 49, []),
+        (500, None, 50, [50]),
+        (Decimal("799.999999"), None, 79, [50]),
+        (9000, None, 900, [50, 80, 100, 110]),
+        # Half of a month's budget is news only ahead of an even pace.
+        (600, 650, 60, []),
+        (600, 600, 60, []),
+        (601, 600, 60, [50]),
+        (1000, 1000, 100, [100]),
+        (1000, 999, 100, [50, 80, 100]),
     ],
 )
-def test_a_threshold_is_reached_exactly_at_its_share(spent: int | Decimal, expected: list[int]) -> None:
-    assert reached(reading(spent), THRESHOLDS) == expected
-    assert reading(spent).percent >= max(expected, default=0)
-    assert not any(reading(spent).percent >= percent for percent in set(THRESHOLDS) - set(expected))
-
-
-@pytest.mark.parametrize(
-    ("spent", "pace", "expected"),
-    [(600, 650, []), (600, 600, []), (601, 600, [50]), (1000, 1000, [100]), (1000, 999, [50, 80, 100])],
-)
-def test_half_of_a_daily_budget_s_month_is_news_only_ahead_of_the_pace(
-    spent: int, pace: int, expected: list[int]
+def test_a_threshold_is_reached_exactly_at_its_share(
+    spent: int | Decimal, pace: int | None, percent: int, expected: list[int]
 ) -> None:
-    assert reached(reading(spent, pace=pace), THRESHOLDS) == expected
-    of_a_day = reading(spent, pace=pace, period=Period(Span.DAY, TODAY, TODAY))
-    assert reached(of_a_day, THRESHOLDS) == [percent for percent in THRESHOLDS if 100 <= percent <= spent // 10]
+    one = reading(spent, pace=pace)
+    assert (one.percent, reached(one, THRESHOLDS)) == (percent, expected)
+    of_a_day = reading(spent, pace=pace or 0, period=Period(Span.DAY, TODAY, TODAY))
+    assert reached(of_a_day, THRESHOLDS) == [each for each in THRESHOLDS if 100 <= each <= percent]
 
 
 @pytest.mark.parametrize(
@@ -112,13 +111,13 @@ def test_half_of_a_daily_budget_s_month_is_news_only_ahead_of_the_pace(
         (850, None, 80),
         (850, 80, 80),
         (1000, 80, 100),
-        # It falls once spending is five points below.
+        # It falls only when spending is five points below.
         (950, 100, 100),
         (949, 100, 80),
         (750, 80, 80),
         (749, 80, 50),
         (449, 50, None),
-        # A threshold that is no longer an option is kept as long.
+        # The same holds for a threshold that is no longer an option.
         (860, 90, 90),
         (840, 90, 80),
     ],
@@ -146,60 +145,47 @@ def test_figures_are_stale_after_the_limit(synced: datetime, reports: datetime |
     assert is_stale(synced, reports, NOW, 6) is expected
 
 
-def history(spends: list[Decimal], partial: date) -> dict[date, Decimal]:
-    """The days before `partial`, the newest last."""
-    return {partial - (len(spends) - n) * DAY: spend for n, spend in enumerate(spends)}
+def history(spends: Sequence[int | Decimal], partial: date = TODAY, so_far: int | Decimal = 0) -> dict[date, Decimal]:
+    """Spending on the days before `partial`, newest last, and on that day itself."""
+    days = {partial - (len(spends) - n) * DAY: Decimal(spend) for n, spend in enumerate(spends)}
+    return days | {partial: Decimal(so_far)}
 
 
-def test_an_even_spending_goes_on_without_doubt() -> None:
-    found = project(Decimal(1930), history([Decimal(100)] * 28, TODAY) | {TODAY: Decimal(30)}, TODAY, END)
-    assert found
-    assert {found.expected, found.low, found.high} == {Decimal(3000)}
+EVEN = history([100] * 28)
+WEEKENDS_DOUBLED = history([100, 200, 200, 100, 100, 100, 100] * 4)
+OCTOBER = date(2026, 10, 31)
 
 
-def test_a_period_may_end_in_thousands_of_years() -> None:
-    found = project(Decimal(0), history([Decimal(100)] * 28, TODAY), TODAY, date.max)
-    assert found
-    assert found.expected == 100 * len(days_between(TODAY, date.max))
-
-
-def test_each_weekday_is_expected_as_it_was() -> None:
-    # Twice as much on Saturdays and Sundays.
-    known = {TODAY - n * DAY: Decimal(200 if (TODAY - n * DAY).weekday() >= 5 else 100) for n in range(1, 29)}
-    found = project(Decimal(0), known, TODAY, END)
-    assert found
-    # Friday 20 to Monday 30: seven working days and two weekends.
-    assert round(found.expected, 6) == 7 * 100 + 4 * 200
-    assert round(found.high - found.low, 6) == 0
-
-
-def test_less_than_a_week_is_too_little_to_project_from_and_a_budget_without_end_has_none() -> None:
-    known = history([Decimal(100)] * 6, TODAY)
-    assert project(Decimal(600), known, TODAY, END) is None
-    known = history([Decimal(100)] * 7, TODAY)
-    assert project(Decimal(700), known, TODAY, END) is not None
-    assert project(Decimal(700), known, TODAY, None) is None
-
-
-def test_what_the_platform_never_does_is_cut_off() -> None:
-    known = history([Decimal(n % 2 * 300) for n in range(28)], TODAY)
-    free = project(Decimal(2000), known, TODAY, END)
-    bound = project(Decimal(2000), known, TODAY, END, most_a_day=Decimal(100), most=Decimal(3040))
-    assert free
-    assert bound
-    assert free.expected > 3500
-    assert bound.expected == bound.high == 3040
-    stopped = project(Decimal(2000), known, TODAY, END, most_a_day=Decimal(0))
-    assert stopped
-    assert stopped.expected == stopped.low == stopped.high == 2000
-
-
-def test_an_old_partial_day_leaves_the_whole_new_period_to_come() -> None:
-    found = project(
-        Decimal(0), history([Decimal(10)] * 28, date(2026, 10, 31)), date(2026, 10, 31), END, since=date(2026, 11, 1)
-    )
-    assert found
-    assert found.expected == 300
+@pytest.mark.parametrize(
+    ("days", "spent", "partial", "until", "more", "expected"),
+    [
+        (history([100] * 28, so_far=30), 1930, TODAY, END, {}, 3000),
+        (EVEN, 0, TODAY, date.max, {}, 100 * len(days_between(TODAY, date.max))),
+        # Friday 20 to Monday 30: seven working days and two weekends.
+        (WEEKENDS_DOUBLED, 0, TODAY, END, {}, 7 * 100 + 4 * 200),
+        # The whole new period is still to come after an old partial day.
+        (history([10] * 28, OCTOBER), 0, OCTOBER, END, {"since": FIRST}, 300),
+        # Nothing more is spent.
+        (history([0, 300] * 14), 2000, TODAY, END, {"most_a_day": Decimal(0)}, 2000),
+        # Days that were not read are not zero.
+        (history([70] + [0] * 11 + [70] * 8), 560, TODAY, END, {"known_from": TODAY - 8 * DAY}, 560 + 11 * 70),
+        # Fewer than seven days are known, or the budget has no end.
+        (history([100] * 6), 600, TODAY, END, {}, None),
+        (history([100] * 7), 600, TODAY, END, {}, 1700),
+        (EVEN, 700, TODAY, None, {}, None),
+    ],
+)
+def test_spending_goes_on_as_before(
+    days: dict[date, Decimal],
+    spent: int,
+    partial: date,
+    until: date | None,
+    more: dict[str, Any],
+    expected: int | None,
+) -> None:
+    found = project(Decimal(spent), days, partial, until, **more)
+    amounts = [found.low, found.expected, found.high] if found else [None]
+    assert {amount and round(amount, 6) for amount in amounts} == {expected}
 
 
 @given(
@@ -209,20 +195,20 @@ def test_an_old_partial_day_leaves_the_whole_new_period_to_come() -> None:
     day=st.none() | amounts,
     most=st.none() | amounts,
 )
-def test_the_expected_amount_lies_in_its_interval_and_nothing_is_unspent(
+def test_the_projection_lies_in_its_interval_and_never_below_what_is_spent(
     spends: list[Decimal], today: Decimal, spent: Decimal, day: Decimal | None, most: Decimal | None
 ) -> None:
-    found = project(spent, history(spends, TODAY) | {TODAY: today}, TODAY, END, most_a_day=day, most=most)
+    found = project(spent, history(spends, so_far=today), TODAY, END, most_a_day=day, most=most)
     if found:
         assert spent <= found.low <= found.expected <= found.high
         assert most is None or found.high <= max(spent, most)
 
 
-def test_four_of_five_outcomes_lie_in_the_interval() -> None:
+def test_the_interval_contains_four_of_five_outcomes() -> None:
     dice, inside = random.Random(3), 0
     for _ in range(600):
         month = [Decimal(str(round(max(0.0, dice.gauss(100, 20)), 2))) for _ in range(28 + 11)]
-        found = project(Decimal(0), history(month[:28], TODAY), TODAY, END)
+        found = project(Decimal(0), history(month[:28]), TODAY, END)
         assert found
         inside += found.low <= sum(month[28:]) <= found.high
     assert 0.75 <= inside / 600 <= 0.88
@@ -236,13 +222,13 @@ def test_four_of_five_outcomes_lie_in_the_interval() -> None:
         ("12.3456", "BHD", "12.346 BHD"),
     ],
 )
-def test_money_has_the_decimals_of_its_currency_as_in_a_report(amount: str, currency: str, text: str) -> None:
+def test_money_has_the_same_decimals_as_in_a_report(amount: str, currency: str, text: str) -> None:
     assert format_money(Decimal(amount), currency) == text
     digits = Writer(Language.EN).money(Decimal("1234.56789"), currency).partition(".")[2]
     assert decimals_of(currency) == len(digits)
 
 
-def test_thresholds_are_sorted_and_an_option_that_does_not_fit_is_refused() -> None:
+def test_thresholds_are_sorted_and_invalid_options_are_refused() -> None:
     assert BudgetOptions(thresholds=(110, 50, 110)).thresholds == (50, 110)
     wrong = {"thresholds": [0], "deadline_seconds": 300, "platforms": ["bing"], "unknown": 1}
     with pytest.raises(ValidationError) as refused:

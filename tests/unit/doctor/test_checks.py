@@ -107,7 +107,7 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
     installation.engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     found = make(check_grants, installation)
-    assert (found.verdict, found.remedy) == (FAULT, "see that it runs and that the URL is right")
+    assert (found.verdict, found.remedy) == (FAULT, "check that it is running and that the URL is right")
     assert "does not answer" in found.text
     assert "s3cret-value" not in str(found)
 

@@ -167,9 +167,12 @@ def test_an_account_that_was_left_out_is_not_called_unlisted(stage: Stage, world
 
     amazon = world.add_grant(AMAZON, accounts=3)
     id_ = stage.connect(amazon).credential_id
-    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "accounts", times=1))
-    found = find(stage, AMAZON, id_)
-    assert (found.changes, [row.id for row in found.left_out]) == ((), ["region na"])
+    region = world.accounts_of(amazon)[0].region
+    for status, left_out in ((503, [f"region {region}"]), (401, [])):
+        world.faults.clear()
+        world.faults.add(Fault(FaultKind.STATUS, AMAZON, "accounts", match=f"/{region}/", status=status))
+        found = find(stage, AMAZON, id_)
+        assert (found.changes, [row.id for row in found.left_out]) == ((), left_out)
     assert stage.rows("SELECT 1 FROM ad_accounts WHERE unlisted_since IS NOT NULL") == []
 
 

@@ -1,4 +1,4 @@
-"""What became of scheduled times and runs, from facts alone."""
+"""The outcomes of scheduled times and runs, without a server."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,7 +13,6 @@ from sivera.history.rules import (
     Outcome,
     Run,
     Schedule,
-    blocker,
     history,
 )
 
@@ -24,7 +23,7 @@ FULL = "Deployment concurrency limit reached."
 
 
 def run(state: str = "COMPLETED", began: int | None = 0, ended: int | None = 4, **more: object) -> Run:
-    """A run that began and ended that many minutes after its time."""
+    """A run that started and ended that many minutes after its time."""
     facts = {
         "id": uuid4(),
         "job": "sync-campaigns",
@@ -71,7 +70,7 @@ def became(one: Run, minutes: int = 60, *others: Run) -> Occurrence:
         (run("SCHEDULED", began=None, ended=None, state_name="Late"), 16, Outcome.LATE, None),
     ],
 )
-def test_each_state_of_a_run_has_one_outcome(one: Run, after: int, outcome: Outcome, message: str | None) -> None:
+def test_each_state_of_a_run_has_an_outcome(one: Run, after: int, outcome: Outcome, message: str | None) -> None:
     found = became(one, after)
     assert (found.outcome, found.message, found.started_at) == (outcome, message, one.started_at)
     is_over = one.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -87,7 +86,7 @@ def full(at: int, **more: object) -> Run:
     [
         (full(5), run(began=0, ended=10), True),
         (full(5), run("RUNNING", began=0, ended=None), True),
-        # It had the slot, and its process was about to start.
+        # It held the slot, and its process was about to start.
         (full(5), run(began=6, ended=10), True),
         (full(5), run("PENDING", began=None, ended=None, changed_at=TIME + 5 * MINUTE), True),
         (full(5), run(began=11, ended=20), False),
@@ -101,17 +100,17 @@ def full(at: int, **more: object) -> Run:
         (run("CANCELLED", message=LONG_PAST), run(ended=10), False),
     ],
 )
-def test_a_run_was_skipped_by_the_one_that_was_under_way(skipped: Run, other: Run, is_it: bool) -> None:
+def test_a_skipped_run_names_the_run_that_was_in_progress(skipped: Run, other: Run, is_it: bool) -> None:
     assert became(skipped, 60, other).skipped_by == (other.id if is_it else None)
     assert became(skipped, 60).skipped_by is None
 
 
-def test_of_several_the_one_that_held_the_slot_is_named() -> None:
+def test_the_run_that_held_the_slot_is_named_among_several() -> None:
     before, holder, after = run(began=-20, ended=-10), run(began=1, ended=7), run(began=8, ended=9)
-    assert blocker(full(5), [after, holder, before]) == holder.id
+    assert became(full(5), 60, after, holder, before).skipped_by == holder.id
 
 
-def test_a_time_without_a_run_of_its_deployment_is_missed_after_fifteen_minutes() -> None:
+def test_a_time_without_a_run_is_missed_after_fifteen_minutes() -> None:
     times = (TIME - 2 * HOUR, TIME - HOUR, TIME)
     schedule = Schedule(deployment="sync-campaigns/all", job="sync-campaigns", slug="hourly", times=times)
     ran = run(scheduled_at=times[1], started_at=times[1])
@@ -129,7 +128,7 @@ def test_a_time_without_a_run_of_its_deployment_is_missed_after_fifteen_minutes(
 
 
 @pytest.mark.parametrize(
-    ("one", "ended_well", "has_begun"),
+    ("one", "ended_well", "has_started"),
     [
         (run(), True, True),
         (run(began=16, ended=20), True, True),
@@ -139,5 +138,5 @@ def test_a_time_without_a_run_of_its_deployment_is_missed_after_fifteen_minutes(
         (run("CANCELLED", message=ANOTHER_INSTANCE), False, False),
     ],
 )
-def test_whether_work_began_and_ended_well(one: Run, ended_well: bool, has_begun: bool) -> None:
-    assert (became(one).ended_well, became(one).has_begun) == (ended_well, has_begun)
+def test_whether_a_run_started_and_succeeded(one: Run, ended_well: bool, has_started: bool) -> None:
+    assert (became(one).ended_well, became(one).has_started) == (ended_well, has_started)

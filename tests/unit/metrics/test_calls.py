@@ -1,4 +1,4 @@
-"""Calls are counted where every one of them passes."""
+"""Counting calls to platforms."""
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ def error_of(reply: Reply) -> PlatformError | None:
     return Throttled(META, "slow down", None, 60.0) if reply.status == 429 else None
 
 
-def test_calls_logins_and_throttles_are_told_apart_and_a_call_put_off_is_none() -> None:
+def test_calls_logins_and_throttles_are_counted_and_postponed_calls_are_not() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/silent":
             raise httpx.ReadTimeout("silence")
@@ -31,7 +31,7 @@ def test_calls_logins_and_throttles_are_told_apart_and_a_call_put_off_is_none() 
             api.send(http.build_request("GET", "http://meta.test/silent"))
         login.send(http.build_request("GET", "http://meta.test/b"))
         api.send(http.build_request("GET", "http://meta.test/c"))
-        for _ in range(2):  # the second is put off: the breaker is open
+        for _ in range(2):  # the second is postponed, because the breaker is open
             with pytest.raises(Throttled):
                 api.send(http.build_request("GET", "http://meta.test/busy"))
     breaker.note_usage(META, 60.0)

@@ -1,10 +1,12 @@
-"""What is measured and stored, on real PostgreSQL."""
+"""What is measured and stored, with real PostgreSQL."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row
 from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
@@ -15,10 +17,11 @@ from sivera.metrics.queries import QUESTIONS, add_calls, measure, read_latest, r
 from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.models import Base
 from sivera.values import PlatformName
+from tests.unit.metrics.test_rules import NOW, run
+from tests.unit.tables import Tables
 
 GOOGLE, META, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.TIKTOK
 DAILY = {GOOGLE: 200, TIKTOK: 5}
-NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 GRANTS = """
     INSERT INTO teams (name) VALUES ('Hanok');
@@ -36,14 +39,13 @@ GRANTS = """
                  ('grant 1', 'active', 11, 1, 3), ('grant 1', 'closed', 99, NULL, 4), ('gone', 'active', 99, NULL, 5)
          ) AS a (name, state, hours, rests, n)
     JOIN platform_credentials AS c USING (name)"""
-"""Grants of every time to their end, and accounts of every state."""
+"""A grant for each time to expiry, and accounts in every state."""
 
 
 @pytest.fixture
 def grants(engine: Engine) -> Engine:
-    with engine.begin() as connection:
-        for statement in GRANTS.split(";"):
-            connection.execute(text(statement))
+    for statement in GRANTS.split(";"):
+        Tables(engine).execute(statement)
     return engine
 
 
@@ -52,22 +54,15 @@ def measured(engine: Engine) -> Collection:
         return Collection(at=NOW, samples=tuple(measure(session, DAILY)))
 
 
-def stored(engine: Engine) -> list[tuple[datetime, str, dict[str, str], float]]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT at, name, labels, value FROM metric_samples ORDER BY at, name, labels"))
-        return [(row.at, row.name, row.labels, row.value) for row in rows]
-
-
-def run(outcome: str, minutes: int = 0, job: str = "sync-campaigns") -> JobRun:
-    ended = NOW - timedelta(minutes=minutes)
-    return JobRun(job=job, outcome=outcome, ended_at=ended, duration_seconds=60, queue_delay_seconds=2)
+def stored(engine: Engine) -> Sequence[Row[Any]]:
+    return Tables(engine).rows("SELECT at, name, labels FROM metric_samples ORDER BY at, name, labels")
 
 
 def found(*runs: JobRun) -> JobRuns:
     return JobRuns(jobs=(), runs=runs)
 
 
-def test_grants_and_accounts_are_counted_with_the_labels_of_their_metrics_and_name_nobody(grants: Engine) -> None:
+def test_grants_and_accounts_are_counted_and_labels_name_nobody(grants: Engine) -> None:
     with Session(grants) as session, session.begin():
         add_calls(session, uuid4(), {GOOGLE: Calls(api=1)})
     found = measured(grants)
@@ -84,12 +79,12 @@ def test_grants_and_accounts_are_counted_with_the_labels_of_their_metrics_and_na
         ("google", "closed"): 1,
         ("meta", "waiting"): 1,
     }
-    # Rounded to six minutes: some seconds have passed since the rows were written.
+    # Rounded to six minutes, because some seconds have passed since the rows were written.
     hours = {labels: round(value / 3600, 1) for labels, value in found.values(of.SYNC_AGE).items()}
     assert hours == {("google", "0.5"): 3.0, ("google", "0.9"): 9.4, ("google", "1"): 11.0}
 
 
-def test_calls_are_added_up_and_what_is_left_of_quotas_follows(engine: Engine) -> None:
+def test_calls_add_up_and_reduce_the_quotas(engine: Engine) -> None:
     run_id = uuid4()
     with Session(engine) as session, session.begin():
         add_calls(session, run_id, {GOOGLE: Calls(api=50, login=5, throttled=1), META: Calls()})
@@ -105,16 +100,14 @@ def test_calls_are_added_up_and_what_is_left_of_quotas_follows(engine: Engine) -
         ("meta", "said_by_platform"): 0.4,
         ("tiktok", "said_by_platform"): 0.0,
     }
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE platform_calls SET at = at - interval '25 hours'"))
+    Tables(engine).execute("UPDATE platform_calls SET at = at - interval '25 hours'")
     later = measured(engine)
     assert later.values(of.QUOTA_LEFT) == {("google", "calls_a_day"): 1.0, ("tiktok", "calls_a_day"): 1.0}
     assert later.values(of.CALLS) == found.values(of.CALLS)
 
 
 def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
-    with grants.begin() as connection:
-        connection.execute(text("ANALYZE ad_accounts"))
+    Tables(grants).execute("ANALYZE ad_accounts")
     found = measured(grants)
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
     assert rows.keys() == sizes.keys()
@@ -124,14 +117,14 @@ def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())
 
 
-def test_a_collection_at_the_same_time_replaces_itself_and_the_next_goes_on(engine: Engine) -> None:
+def test_a_repeated_collection_replaces_itself_and_the_next_continues(engine: Engine) -> None:
     first = begin(engine, timedelta(minutes=1))
     runs = found(run("completed", 10), run("failed", 5))
     collected = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
     assert collected.values(of.BACKUP_AGE) == {(): 2 * 86_400}
-    before = [row[:3] for row in stored(engine)]
+    before = stored(engine)
     again = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
-    assert [row[:3] for row in stored(engine)] == before
+    assert stored(engine) == before
     assert again.values(of.JOB_RUNS) == collected.values(of.JOB_RUNS)
     with Session(engine) as session:
         latest = read_latest(session)
@@ -145,14 +138,14 @@ def test_a_collection_at_the_same_time_replaces_itself_and_the_next_goes_on(engi
         (NOW - timedelta(minutes=5), "failed"),
     ]
     second = Turn(at=first.at + timedelta(minutes=30), window=Window(since=first.window.until, until=first.at))
-    later = collect(engine, second, found(run("failed")), DAILY)
+    later = collect(engine, second, found(run("failed", 0)), DAILY)
     assert later.values(of.JOB_RUNS) == {("sync-campaigns", "completed"): 1, ("sync-campaigns", "failed"): 2}
-    assert later.values(of.BACKUP_AGE) == {}, "there is none"
+    assert later.values(of.BACKUP_AGE) == {}, "there is no backup"
 
 
-def test_old_samples_go(engine: Engine) -> None:
+def test_old_samples_are_deleted(engine: Engine) -> None:
     with Session(engine) as session, session.begin():
         for days in (91, 90, 89):
             write(session, NOW - timedelta(days=days), [of.TABLE_ROWS.sample(1, "t1"), of.TABLE_ROWS.sample(1, "t2")])
     assert forget(engine, NOW - timedelta(days=90)) == 2
-    assert {row[0] for row in stored(engine)} == {NOW - timedelta(days=90), NOW - timedelta(days=89)}
+    assert {row.at for row in stored(engine)} == {NOW - timedelta(days=90), NOW - timedelta(days=89)}

@@ -1,4 +1,4 @@
-"""The rules of counting, and the form in which figures leave."""
+"""How runs are counted, and Prometheus' text format."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def after(*runs: JobRun, previous: Collection | None = None, jobs: tuple[str, ..
     return Collection(at=NOW, samples=tuple(run_samples(previous, JobRuns(jobs=jobs, runs=runs))))
 
 
-def test_runs_add_up_and_the_last_that_was_not_skipped_counts() -> None:
+def test_runs_add_up_and_the_last_one_that_was_not_skipped_counts() -> None:
     first = after(run("failed", 3, 30), run("completed", 9), run("cancelled", 1, 0))
     assert first.values(of.JOB_RUNS) == {(JOB, "failed"): 1, (JOB, "completed"): 1, (JOB, "cancelled"): 1}
     assert first.values(of.JOB_RUN_SECONDS) == {(JOB,): 40}
@@ -41,7 +41,7 @@ def test_runs_add_up_and_the_last_that_was_not_skipped_counts() -> None:
     assert second.values(of.LAST_RUN_SUCCESS) == {(JOB,): 1}
 
 
-def test_what_is_known_of_a_job_stays_while_it_does_not_run_and_its_last_run_goes_with_its_deployment() -> None:
+def test_a_job_keeps_its_counters_and_loses_its_last_run_with_its_deployment() -> None:
     first = after(run("completed", 3))
     silent, removed = after(previous=first), after(previous=first, jobs=())
     for metric in of.EXPORTED:
@@ -50,7 +50,7 @@ def test_what_is_known_of_a_job_stays_while_it_does_not_run_and_its_last_run_goe
     assert not removed.values(of.LAST_RUN_TIMESTAMP)
 
 
-def test_windows_touch_and_never_overlap() -> None:
+def test_windows_are_adjacent() -> None:
     minute = timedelta(minutes=1)
     first = window(None, NOW, minute)
     collected = Collection(at=NOW, samples=(of.RUNS_UNTIL.sample(first.until.timestamp()),))
@@ -63,17 +63,17 @@ def test_windows_touch_and_never_overlap() -> None:
     assert at_once.since == at_once.until
 
 
-def test_a_quota_of_one_s_own_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_quota_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_daily_calls() == {PlatformName.GOOGLE: 15_000}
     monkeypatch.setenv("SIVERA_DAILY_CALLS", '{"google": 2880}')
     assert read_daily_calls() == {PlatformName.GOOGLE: 2_880}
     for wrong in ("2880", "{google", '{"google": 0}', '{"gogle": 5}'):
         monkeypatch.setenv("SIVERA_DAILY_CALLS", wrong)
-        with pytest.raises(ConfigurationError, match="SIVERA_DAILY_CALLS does not fit"):
+        with pytest.raises(ConfigurationError, match="SIVERA_DAILY_CALLS is invalid"):
             read_daily_calls()
 
 
-def test_prometheus_reads_what_was_collected() -> None:
+def test_prometheus_can_read_a_collection() -> None:
     collection = after(run("completed", 3, 12.5), run("failed", 9))
     text = to_text(collection, NOW + timedelta(minutes=5)).decode()
     families = {each.name: each for each in text_string_to_metric_families(text)}

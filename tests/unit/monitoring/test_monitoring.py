@@ -1,4 +1,4 @@
-"""The signed webhook and the dead-man's ping, sent to a real HTTP server."""
+"""The signed webhook and the dead man's ping, sent to a real HTTP server."""
 
 import logging
 import socket
@@ -9,16 +9,7 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sivera.monitoring import (
-    Outcome,
-    Signal,
-    check_secret,
-    check_url,
-    deliver,
-    generate_secret,
-    host_of,
-    ping,
-)
+from sivera.monitoring import Outcome, Signal, check_secret, check_url, deliver, generate_secret, host_of, ping
 from tests.receiver import Receiver, receiving
 
 SECRET = generate_secret()
@@ -47,7 +38,7 @@ def test_a_delivery_is_signed(receiver: Receiver) -> None:
         Webhook(generate_secret().get_secret_value()).verify(got.body, got.headers)
 
 
-def test_a_receiver_in_trouble_gets_the_same_message_again(receiver: Receiver) -> None:
+def test_a_failing_receiver_gets_the_same_message_again(receiver: Receiver) -> None:
     receiver.answers = [(429, {}), (503, {})]
     outcome = post(receiver)
     assert (outcome.status, outcome.attempts) == (200, 3)
@@ -57,17 +48,19 @@ def test_a_receiver_in_trouble_gets_the_same_message_again(receiver: Receiver) -
 
 
 @pytest.mark.parametrize("answer", [(400, {}), (410, {}), (307, {"Location": "/elsewhere"})])
-def test_a_refusal_is_final_and_no_redirect_is_followed(receiver: Receiver, answer: tuple[int, dict[str, str]]) -> None:
+def test_refusals_are_final_and_redirects_are_not_followed(
+    receiver: Receiver, answer: tuple[int, dict[str, str]]
+) -> None:
     receiver.answers = [answer]
     assert post(receiver) == Outcome(status=answer[0], attempts=1)
     assert receiver.paths == ["/hook/T0P-secret"]
 
 
-def test_a_receiver_that_is_away_or_silent_costs_seconds_and_shows_no_url(
+def test_an_absent_or_silent_receiver_delays_briefly_and_no_url_is_shown(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    # A port that is bound and not listened on refuses connections.
+    # A bound port that nobody listens on refuses connections.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         away = SecretStr(f"http://127.0.0.1:{taken.getsockname()[1]}/T0P-secret")
@@ -80,7 +73,7 @@ def test_a_receiver_that_is_away_or_silent_costs_seconds_and_shows_no_url(
     assert not any(word in caplog.text + outcome.sentence for word in ("T0P", "s3cret", "127.0.0.1"))
 
 
-def test_each_signal_has_its_path_and_the_run_s_id(receiver: Receiver) -> None:
+def test_each_signal_has_its_path_and_the_run_id(receiver: Receiver) -> None:
     run = uuid4()
     for signal in Signal:
         assert ping(SecretStr(f"{receiver.url}/ping/a%2Fb/?create=1"), signal, run, "x" * 5000).is_delivered
@@ -94,7 +87,7 @@ def test_each_signal_has_its_path_and_the_run_s_id(receiver: Receiver) -> None:
     "url",
     ["", "host/path", "ftp://h/s3cret", "http://", "https://h:x/s3cret", "https://h/s3cret\n", "https:/ho st/"],
 )
-def test_a_wrong_url_is_refused_and_not_shown(url: str) -> None:
+def test_an_invalid_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValueError, match="write it like https://host/path") as error:
         check_url(SecretStr(url))
     assert "s3cret" not in str(error.value)
@@ -108,7 +101,7 @@ def test_only_the_host_of_a_url_is_shown() -> None:
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_" + "!" * 44, "A" * 44, "whsec_" + "한" * 40]
 )
-def test_a_wrong_secret_is_refused_and_not_shown(secret: str) -> None:
+def test_an_invalid_secret_is_refused_and_not_shown(secret: str) -> None:
     with pytest.raises(ValueError, match="24 to 64 bytes") as error:
         check_secret(SecretStr(secret))
     assert not secret[6:] or secret[6:] not in str(error.value)

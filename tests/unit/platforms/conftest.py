@@ -1,4 +1,4 @@
-"""A client at work in the sandbox."""
+"""Rigs on the sandbox that the tests share."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,27 +6,27 @@ import pytest
 
 from sandbox.world import World
 from sivera.values import PlatformName
-from tests.unit.platforms.desk import Desk
+from tests.unit.platforms.rig import Rig
 
-NewDesk = Callable[..., Desk]
+NewRig = Callable[..., Rig]
 
 
 @pytest.fixture
-def new_desk(world: World, sandbox: str) -> Iterator[NewDesk]:
-    """Return a maker of desks: a platform, and what `World.add_grant` takes."""
-    desks: list[Desk] = []
+def new_rig(world: World, sandbox: str) -> Iterator[NewRig]:
+    """Return a maker of rigs: a platform, and what `World.add_grant` takes."""
+    rigs: list[Rig] = []
 
-    def make(platform: PlatformName, accounts: int = 1, campaigns: int = 12, rotates: bool = False) -> Desk:
+    def make(platform: PlatformName, accounts: int = 1, campaigns: int = 12, rotates: bool = False) -> Rig:
         grant = world.add_grant(platform, accounts, campaigns, rotates=rotates)
-        desks.append(Desk(world, platform, f"{sandbox}/{platform.value}", grant))
-        return desks[-1]
+        rigs.append(Rig(world, platform, f"{sandbox}/{platform.value}", grant))
+        return rigs[-1]
 
     yield make
-    for desk in desks:
-        desk.client.close()
+    for rig in rigs:
+        rig.client.close()
 
 
 @pytest.fixture(params=list(PlatformName), ids=lambda platform: platform.value)
-def desk(request: pytest.FixtureRequest, new_desk: NewDesk) -> Desk:
-    """A desk of each platform, with twelve campaigns."""
-    return new_desk(request.param)
+def rig(request: pytest.FixtureRequest, new_rig: NewRig) -> Rig:
+    """A rig of each platform, with twelve campaigns."""
+    return new_rig(request.param)

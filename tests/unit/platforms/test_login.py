@@ -1,4 +1,4 @@
-"""Our logins at an OAuth server that is not ours: oauthlib's, which checks the code, its redirect and its verifier."""
+"""Our logins at oauthlib's server, which checks the code, its redirect and its verifier, and at the live addresses."""
 
 from typing import Any
 
@@ -18,34 +18,30 @@ from sivera.platforms.base import Login
 from sivera.values import PlatformName
 from tests.conftest import Stageable
 from tests.consents import REDIRECT
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, Network, app_at, client_on
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, app_at
 
 VERIFIER = "v" * 43
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
-    """One client, whose user allows everything."""
+    """One client, whose user allows everything. The server itself knows only the grant and response type `code`."""
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
+
+    def _yes(self, *_: Any) -> bool:
+        return True
+
+    validate_response_type = validate_grant_type = validate_scopes = is_pkce_required = save_bearer_token = _yes
+
+    def get_default_scopes(self, *_: Any) -> list[str]:
+        return []
 
     def validate_client_id(self, client_id: str, request: Any, *_: Any) -> bool:
         return client_id == CLIENT_ID
 
     def validate_redirect_uri(self, client_id: str, redirect_uri: str, *_: Any) -> bool:
         return redirect_uri == REDIRECT
-
-    def validate_response_type(self, client_id: str, response_type: str, *_: Any) -> bool:
-        return response_type == "code"
-
-    def validate_scopes(self, client_id: str, scopes: list[str], *_: Any) -> bool:
-        return len(scopes) == 1
-
-    def get_default_scopes(self, *_: Any) -> list[str]:
-        return []
-
-    def is_pkce_required(self, *_: Any) -> bool:
-        return True
 
     def save_authorization_code(self, client_id: str, code: dict[str, str], request: Any, *_: Any) -> None:
         self.codes[code["code"]] = request
@@ -68,19 +64,13 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def get_code_challenge_method(self, code: str, request: Any) -> str:
         return str(self.codes[code].code_challenge_method)
 
-    def validate_grant_type(self, client_id: str, grant_type: str, *_: Any) -> bool:
-        return grant_type == "authorization_code"
-
-    def save_bearer_token(self, *_: Any) -> None:
-        """Tokens are not used here."""
-
     def invalidate_authorization_code(self, client_id: str, code: str, *_: Any) -> None:
         del self.codes[code]
 
 
 @pytest.fixture
 def foreign(served: tuple[str, Stageable], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The base URL of oauthlib's server, at the paths of Google and Amazon."""
+    """The base URL of oauthlib's server, with the paths of Google and Amazon."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     server = WebApplicationServer(Validator())
 
@@ -107,8 +97,8 @@ def code_of(login: Login) -> str:
     return answer.params["code"]
 
 
-@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.AMAZON])
-def test_a_server_that_is_not_ours_gives_tokens_for_our_code_once(foreign: str, platform: PlatformName) -> None:
+@pytest.mark.parametrize("platform", [GOOGLE, AMAZON])
+def test_the_server_of_oauthlib_accepts_our_code_once(foreign: str, platform: PlatformName) -> None:
     client = open_client(platform, app_at(foreign))
     login = client.login
     region = login.regions[0]
@@ -118,9 +108,7 @@ def test_a_server_that_is_not_ours_gives_tokens_for_our_code_once(foreign: str, 
     with pytest.raises(InvalidRequest):
         login.redeem(code, f"{REDIRECT}/other", VERIFIER, region)
     tokens = login.redeem(code, REDIRECT, VERIFIER, region)
-    assert tokens.access_token.get_secret_value()
-    assert tokens.refresh_token
-    assert tokens.expires_in
+    assert all([tokens.access_token.get_secret_value(), tokens.refresh_token, tokens.expires_in])
     with pytest.raises(ReconnectRequired):
         login.redeem(code, REDIRECT, VERIFIER, region)
     client.close()
@@ -141,10 +129,10 @@ LIVE = {
 
 @pytest.mark.parametrize(("platform", "region"), LIVE, ids=str)
 def test_without_a_base_url_the_live_platform_is_asked(platform: PlatformName, region: str) -> None:
-    network = Network(httpx.ConnectError("unplugged"))
-    login = client_on(platform, network, app_at(None)).login
+    canned = Canned(platform, httpx.ConnectError("unplugged"), app=app_at(None))
+    login = canned.client.login
     page = login.consent_url(REDIRECT, "state", challenge_of(VERIFIER), region)
     with pytest.raises(Unreached):
         login.redeem("code", REDIRECT, VERIFIER, region)
-    (request,) = network.requests
+    (request,) = canned.requests
     assert (page.partition("?")[0], str(request.url.copy_with(query=None))) == LIVE[platform, region]

@@ -1,4 +1,4 @@
-"""Rows that are not as documented: refused by the name of the field, and left out of what a client reads."""
+"""Rows that are not as documented: an error names the field, and a client leaves the row out."""
 
 import gzip
 import json
@@ -15,29 +15,13 @@ from pydantic import ValidationError
 from sandbox.faults import ABSENT, Fault, FaultKind
 from sivera.errors import InvalidReply
 from sivera.platforms import amazon_reports
-from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.meta_errors import TooMuchData
 from sivera.platforms.rows import Record
+from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow, PlatformName, Value, days_between
-from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import (
-    ACCOUNT,
-    AMAZON,
-    GOOGLE,
-    META,
-    TIKTOK,
-    WINDOW,
-    Desk,
-    Network,
-    client_on,
-    refused,
-    static,
-    totals,
-)
+from tests.unit.platforms.conftest import NewRig
+from tests.unit.platforms.rig import AMAZON, DAY, GOOGLE, META, TIKTOK, WINDOW, Canned, Rig, refused
 from tests.unit.platforms.test_rows import ROWS, read
-
-DAY = date(2026, 11, 18)
-
 
 # -- rows that are not as documented ----------------------------------------------------------------------------------
 
@@ -82,7 +66,7 @@ SPOILT = [*((what, name, None) for what, names in REQUIRED.items() for name in n
 
 
 @pytest.mark.parametrize(("what", "name", "value"), SPOILT, ids=[f"{w} {name} {v!r}"[:60] for w, name, v in SPOILT])
-def test_a_row_that_is_not_as_documented_is_refused_by_the_name_of_its_field(what: str, name: str, value: Any) -> None:
+def test_the_error_of_a_row_that_is_not_as_documented_names_the_field(what: str, name: str, value: Any) -> None:
     with pytest.raises(InvalidReply, match=name):
         read(what, **{name: value})
 
@@ -104,7 +88,7 @@ ODD_FIELDS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in ODD_FIELDS.items() for value in values])
-def test_a_field_of_another_kind_is_refused_by_its_path(kind: str, value: Any) -> None:
+def test_the_error_of_a_field_of_another_kind_names_its_path(kind: str, value: Any) -> None:
     outer = Record(META, {"outer": {"inner": value}}).record("outer")
     with pytest.raises(InvalidReply, match="inner"):
         getattr(outer, kind)("inner")
@@ -127,7 +111,7 @@ def test_a_report_of_amazon_that_is_not_as_documented_is_refused(content: bytes,
 
 
 @pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "gzip"}])
-def test_a_report_of_amazon_is_read_whether_or_not_it_was_unpacked_on_its_way(encoding: dict[str, str]) -> None:
+def test_a_report_of_amazon_is_read_whether_or_not_it_is_still_compressed(encoding: dict[str, str]) -> None:
     answer = httpx.Response(200, headers=encoding, content=gzip.compress(b'[{"date":"2026-11-01"}]'))
     assert amazon_reports.unpack(answer.content) == [{"date": "2026-11-01"}]
 
@@ -141,7 +125,7 @@ ANY_JSON = st.recursive(
 
 @settings(max_examples=100, database=None, deadline=None)
 @given(data=st.data())
-def test_whatever_a_field_holds_the_row_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_row_with_any_field_value_is_read_or_refused(data: st.DataObject) -> None:
     what = data.draw(st.sampled_from(sorted(ROWS)))
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(ROWS[what])), ANY_JSON, min_size=1, max_size=3))
     with suppress(InvalidReply, ValidationError):  # `read_rows` leaves out the row for either
@@ -159,33 +143,31 @@ FIELDS = {
     "amount": ("metrics.conversions", "spend", "cost", "metrics.spend"),
     "spend": ("metrics.costMicros", "spend", "cost", "metrics.spend"),
 }
-"""Where Google, Meta, Amazon and TikTok have a value."""
+"""The names of a value at Google, Meta, Amazon and TikTok."""
 
 
-def spoil(desk: Desk, operation: str | None, match: str, field: str, value: Any) -> Fault:
+def spoil(rig: Rig, operation: str | None, match: str, field: str, value: Any) -> Fault:
     """Make a value odd in the rows that contain an id or a day."""
-    name = dict(zip(PlatformName, FIELDS[field], strict=True))[desk.platform]
-    fault = Fault(FaultKind.ODD_ROW, desk.platform, operation, match=match, field=name, value=value)
-    desk.world.faults.add(fault)
-    return fault
+    name = dict(zip(PlatformName, FIELDS[field], strict=True))[rig.platform]
+    return rig.fault(FaultKind.ODD_ROW, operation, match=match, field=name, value=value)
 
 
 @pytest.mark.parametrize("platform", list(PlatformName), ids=str)
 def test_an_odd_account_is_left_out_by_name_and_mostly_odd_ones_are_an_error(
-    new_desk: NewDesk, platform: PlatformName
+    new_rig: NewRig, platform: PlatformName
 ) -> None:
-    desk = new_desk(platform, accounts=7, campaigns=0)
-    odd, *good = desk.grant.account_ids
-    fault = spoil(desk, "accounts", odd, "currency", "")
-    listing = desk.client.list_accounts(desk.tokens)
+    rig = new_rig(platform, accounts=7, campaigns=0)
+    odd, *good = rig.grant.account_ids
+    fault = spoil(rig, "accounts", odd, "currency", "")
+    listing = rig.accounts()
     assert {account.external_id for account in listing.accounts} == set(good)
     assert [(row.id, fault.field in row.why) for row in listing.left_out] == [(odd, True)]
     fault.match = None
     with refused(InvalidReply, "rows that are not as documented"):
-        desk.client.list_accounts(desk.tokens)
+        rig.accounts()
 
 
-# The database's indexes take no such long ids.
+# An index of the database accepts no id as long as the last one.
 @pytest.mark.parametrize(
     ("field", "value", "name"),
     [
@@ -196,17 +178,17 @@ def test_an_odd_account_is_left_out_by_name_and_mostly_odd_ones_are_an_error(
     ],
 )
 def test_an_odd_campaign_is_left_out_by_name_and_the_listing_is_not_complete(
-    desk: Desk, field: str, value: Any, name: str | None
+    rig: Rig, field: str, value: Any, name: str | None
 ) -> None:
-    odd = list(desk.site.campaigns)[1]
-    spoil(desk, "campaigns", odd, field, value)
-    listings = desk.listings()
-    assert {c.external_id for listing in listings for c in listing.campaigns} == desk.listable - {odd}
+    odd = list(rig.site.campaigns)[1]
+    spoil(rig, "campaigns", odd, field, value)
+    listings = rig.listings()
+    assert {c.external_id for listing in listings for c in listing.campaigns} == rig.listable - {odd}
     assert [row.id for listing in listings for row in listing.left_out] == [name or odd]
     assert [listing.complete for listing in listings].count(False) == 1
 
 
-# The database takes no such large ones.
+# The database accepts no figures as large as two of these.
 ODD_FIGURES = [
     ("clicks", None),
     ("clicks", "\ud83d"),
@@ -218,11 +200,11 @@ ODD_FIGURES = [
 
 
 @pytest.mark.parametrize(("field", "value"), ODD_FIGURES)
-def test_odd_figures_are_left_out_by_name(desk: Desk, field: str, value: Any) -> None:
-    odd = next(campaign for campaign, _ in desk.truth())
-    spoil(desk, "report-download" if desk.platform is AMAZON else "metrics", odd, field, value)
-    readings = desk.read()
-    assert {row.campaign_id for reading in readings for row in reading.rows} == {c for c, _ in desk.truth()} - {odd}
+def test_odd_figures_are_left_out_by_name(rig: Rig, field: str, value: Any) -> None:
+    odd = next(campaign for campaign, _ in rig.truth())
+    spoil(rig, "report-download" if rig.platform is AMAZON else "metrics", odd, field, value)
+    readings = rig.read()
+    assert {row.campaign_id for reading in readings for row in reading.rows} == {c for c, _ in rig.truth()} - {odd}
     left_out = [row for reading in readings for row in reading.left_out]
     assert left_out
     assert all(odd in str(row.id) for row in left_out)
@@ -230,20 +212,20 @@ def test_odd_figures_are_left_out_by_name(desk: Desk, field: str, value: Any) ->
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, META, TIKTOK], ids=str)
-def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_desk: NewDesk, platform: PlatformName) -> None:
-    desk = new_desk(platform)
-    whole = desk.totals()
+def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_rig: NewRig, platform: PlatformName) -> None:
+    rig = new_rig(platform)
+    whole = rig.spend()
     odd = spoil(
-        desk,
+        rig,
         "metrics" if platform is not META else "totals",
         f"{DAY} 00:00:00" if platform is TIKTOK else str(DAY),
         "spend",
         "many",
     )
-    assert desk.totals() == {on: spend for on, spend in whole.items() if on != DAY}
+    assert rig.spend() == {on: spend for on, spend in whole.items() if on != DAY}
     odd.match = None
     with refused(InvalidReply, r"metrics|costMicros|spend"):
-        desk.totals()
+        rig.spend()
 
 
 DAYS_ASKED = {META: ("since", "until"), TIKTOK: ("start_date", "end_date")}
@@ -273,27 +255,25 @@ def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformN
         days = days_between(since, until)
         return UNANSWERED[platform] if unread & set(days) else total_page(platform, days)
 
-    client = client_on(platform, Network(answer))
-    assert isinstance(client, AnswersAtOnce)
-    read = client.read_totals(static(platform), ACCOUNT, WINDOW)
+    canned = Canned(platform, answer)
+    read = canned.totals()
     assert {total.day for total in read.days} == set(WINDOW.days) - unread
     assert {row.id for row in read.left_out} == {str(day) for day in unread}
     assert all(row.why.startswith("cannot be read: ") for row in read.left_out)
     unread = set(WINDOW.days)
-    network = Network(answer)
-    with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):
-        totals(client_on(platform, network), static(platform), ACCOUNT)
-    assert len(network.requests) < 10
-    with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):  # a single day is most days, too
-        totals(client_on(platform, network), static(platform), ACCOUNT, DateWindow(since=DAY, until=DAY))
+    for window in (WINDOW, DateWindow(since=DAY, until=DAY)):  # a single day is most days, too
+        canned.requests.clear()
+        with pytest.raises(ReportCut if platform is TIKTOK else TooMuchData):
+            canned.totals(window)
+        assert len(canned.requests) < 10
 
 
-def test_what_is_stored_of_a_name_is_text_on_one_line(desk: Desk) -> None:
-    campaign = next(iter(desk.site.campaigns))
+def test_a_name_becomes_one_line_of_printable_text(rig: Rig) -> None:
+    campaign = next(iter(rig.site.campaigns))
     name = "\x00a\x1b[2J\r\n\u202eb\u2066\tc\u061c 가\u0301 \U0001f468\u200d\U0001f469"
-    desk.world.change_campaign(desk.platform, desk.site.id, campaign, name=name)
-    desk.site.name = name
-    names = [c.name for listing in desk.listings() for c in listing.campaigns if c.external_id == campaign]
-    assert {*names, *(account.name for account in desk.client.list_accounts(desk.tokens).accounts)} == {
+    rig.change(campaign, name=name)
+    rig.site.name = name
+    names = [c.name for listing in rig.listings() for c in listing.campaigns if c.external_id == campaign]
+    assert {*names, *(account.name for account in rig.accounts().accounts)} == {
         "a[2J b c 가\u0301 \U0001f468\u200d\U0001f469"
     }

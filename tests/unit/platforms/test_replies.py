@@ -1,4 +1,4 @@
-"""Replies that the sandbox never gives: other shapes, pages that repeat themselves, rows that come twice."""
+"""Replies that the sandbox never gives: other shapes, repeated pages, repeated rows."""
 
 from datetime import date
 from typing import Any
@@ -7,30 +7,12 @@ import httpx
 import pytest
 
 from sivera.errors import InvalidReply, InvalidRequest, PlatformError, Unavailable
-from sivera.platforms.base import AnswersAtOnce, PreparesReports
 from sivera.platforms.google import CHANGE_LIMIT
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.tiktok import RowsMissing
 from sivera.values import DateWindow, Period, PlatformName, ReportRequest
 from tests.conftest import NOW
-from tests.unit.platforms.desk import (
-    ACCOUNT,
-    AMAZON,
-    GOOGLE,
-    META,
-    SECRET,
-    TIKTOK,
-    TOKEN,
-    WINDOW,
-    Network,
-    answered,
-    client_on,
-    held,
-    metrics,
-    questions,
-    refused,
-    static,
-)
+from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, SECRET, TIKTOK, WINDOW, Canned, held, refused
 from tests.unit.platforms.test_rows import ROWS
 
 
@@ -90,10 +72,10 @@ LISTINGS: list[tuple[PlatformName, tuple[Any, ...]]] = [
 def test_a_listing_of_another_shape_or_without_end_is_an_invalid_reply(
     platform: PlatformName, bodies: tuple[Any, ...]
 ) -> None:
-    network = Network(*bodies)
+    canned = Canned(platform, *bodies)
     with refused(InvalidReply):
-        questions(platform)["campaigns"](client_on(platform, network))
-    assert len(network.requests) <= 2 + MAX_EMPTY_PAGES
+        canned.campaigns()
+    assert len(canned.requests) <= 2 + MAX_EMPTY_PAGES
 
 
 @pytest.mark.parametrize(
@@ -109,8 +91,7 @@ def test_a_listing_of_another_shape_or_without_end_is_an_invalid_reply(
     ],
 )
 def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: tuple[Any, ...], ids: Any) -> None:
-    client = answered(platform, *bodies)
-    listing = client.list_campaigns(static(platform), ACCOUNT, client.products[0])
+    listing = Canned(platform, *bodies).campaigns()
     assert listing.complete
     assert [c.external_id for c in listing.campaigns] == ([AMAZON_ROW["campaignId"]] if ids is None else ids)
 
@@ -124,28 +105,27 @@ def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: 
     ],
 )
 def test_a_listing_of_tiktok_that_lost_a_campaign_is_not_complete(pages: tuple[Any, ...]) -> None:
-    assert not answered(TIKTOK, *pages).list_campaigns(static(TIKTOK), ACCOUNT).complete
+    assert not Canned(TIKTOK, *pages).campaigns().complete
 
 
 def test_a_listing_of_amazon_with_fewer_campaigns_than_it_counts_is_not_complete() -> None:
     cut = {"campaigns": [AMAZON_ROW], "totalResults": 2}
-    assert not questions(AMAZON)["campaigns"](answered(AMAZON, cut)).complete  # type: ignore[attr-defined]
+    assert not Canned(AMAZON, cut).campaigns().complete
     for total in (1, 0, None, "many"):
-        whole = answered(AMAZON, cut | {"totalResults": total})
-        assert questions(AMAZON)["campaigns"](whole).complete  # type: ignore[attr-defined]
+        assert Canned(AMAZON, cut | {"totalResults": total}).campaigns().complete
 
 
 def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
     rows = [ROWS["meta account"], ROWS["meta account"] | {"name": "B"}]
-    (account,) = answered(META, {"data": rows}).list_accounts(static(META)).accounts
+    (account,) = Canned(META, {"data": rows}).accounts().accounts
     assert account.name == "B"
 
 
-def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zeros() -> None:
+def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_an_error() -> None:
     row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
     for pages in ((tiktok_page([row], total=2),), (tiktok_page([row], 1, 2, total=2), tiktok_page([], 2, 2))):
         with refused(RowsMissing, "fewer rows"):
-            metrics(answered(TIKTOK, *pages), static(TIKTOK), ACCOUNT)
+            list(Canned(TIKTOK, *pages).metrics())
 
 
 @pytest.mark.parametrize(
@@ -157,15 +137,13 @@ def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zero
         (META, {"data": [None]}, {"data": []}, InvalidReply),
     ],
 )
-def test_days_with_an_odd_answer_cost_no_other_days(
+def test_an_odd_answer_for_some_days_costs_no_other_days(
     platform: PlatformName, odd: Any, good: Any, kind: type[PlatformError]
 ) -> None:
     window, read = DateWindow(since=date(2026, 10, 1), until=date(2026, 11, 20)), list[DateWindow]()
     slow = [httpx.ReadTimeout("slow")] if platform is META else []
-    client = client_on(platform, Network(*slow, odd, good))
-    assert isinstance(client, AnswersAtOnce)
     with refused(kind):
-        for reading in client.read_metrics(static(platform), ACCOUNT, window):
+        for reading in Canned(platform, *slow, odd, good).metrics(window):
             read.append(reading.window)
     assert len(read) == 1
 
@@ -173,7 +151,7 @@ def test_days_with_an_odd_answer_cost_no_other_days(
 def test_a_report_of_tiktok_in_parts_needs_all_campaigns() -> None:
     cut = httpx.Response(200, headers={"X-Tt-Ads-Throttle": "1"}, json=ok({}))
     with refused(InvalidReply, "fewer campaigns"):
-        metrics(answered(TIKTOK, cut, tiktok_page([FIRST], total=2), tiktok_page([])), static(TIKTOK), ACCOUNT)
+        list(Canned(TIKTOK, cut, tiktok_page([FIRST], total=2), tiktok_page([])).metrics())
 
 
 def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
@@ -181,15 +159,15 @@ def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
         {"dimensions": ROWS["tiktok dimensions"] | {"campaign_id": id_}, "metrics": ROWS["tiktok metrics"]}
         for id_ in "01"
     ]
-    read = metrics(answered(TIKTOK, tiktok_page(rows)), static(TIKTOK), ACCOUNT)
-    assert [row.campaign_id for row in read] == ["1"]
+    [reading] = Canned(TIKTOK, tiktok_page(rows)).metrics()
+    assert [row.campaign_id for row in reading.rows] == ["1"]
 
 
 @pytest.mark.parametrize("platform", list(PlatformName), ids=str)
 @pytest.mark.parametrize("status", [400, 401, 404])
 def test_a_refusal_that_is_cut_off_is_an_invalid_reply(platform: PlatformName, status: int) -> None:
     with refused(InvalidReply):
-        questions(platform)["campaigns"](answered(platform, b'{"error": {"code": 19', status=status))
+        Canned(platform, b'{"error": {"code": 19', status=status).campaigns()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +181,7 @@ def test_a_refusal_that_is_cut_off_is_an_invalid_reply(platform: PlatformName, s
 )
 def test_accounts_of_another_shape_are_an_invalid_reply(platform: PlatformName, bodies: tuple[Any, ...]) -> None:
     with refused(InvalidReply):
-        answered(platform, *bodies).list_accounts(static(platform))
+        Canned(platform, *bodies).accounts()
 
 
 @pytest.mark.parametrize(
@@ -216,16 +194,16 @@ def test_accounts_of_another_shape_are_an_invalid_reply(platform: PlatformName, 
         stream(*(change()[0]["results"] * CHANGE_LIMIT)),
     ],
 )
-def test_changes_of_google_that_are_too_many_or_not_understood_are_a_full_listing(body: Any) -> None:
-    client = answered(GOOGLE, body, stream({"campaign": ROWS["google campaign"]}))
-    listing = client.list_campaigns(static(GOOGLE), ACCOUNT, changed=Period(since=NOW, until=NOW))
+def test_google_lists_all_campaigns_if_changes_are_too_many_or_not_understood(body: Any) -> None:
+    canned = Canned(GOOGLE, body, stream({"campaign": ROWS["google campaign"]}))
+    listing = canned.campaigns(changed=Period(since=NOW, until=NOW))
     assert ([campaign.external_id for campaign in listing.campaigns], listing.complete) == (["1"], True)
 
 
-def test_changes_of_a_google_account_in_an_unknown_time_zone_are_a_full_listing() -> None:
+def test_google_lists_all_campaigns_of_an_account_in_an_unknown_time_zone() -> None:
     nowhere = ACCOUNT.model_copy(update={"timezone": "Mars/Olympus"})
-    client = answered(GOOGLE, stream({"campaign": ROWS["google campaign"]}))
-    assert client.list_campaigns(static(GOOGLE), nowhere, changed=Period(since=NOW, until=NOW)).complete
+    canned = Canned(GOOGLE, stream({"campaign": ROWS["google campaign"]}))
+    assert canned.campaigns(changed=Period(since=NOW, until=NOW), account=nowhere).complete
 
 
 NEW = {"access_token": "new", "expires_in": 3600}
@@ -247,12 +225,12 @@ RENEWALS: list[tuple[PlatformName, Any]] = [
 @pytest.mark.parametrize(("platform", "body"), RENEWALS)
 def test_a_renewal_of_another_shape_is_an_invalid_reply(platform: PlatformName, body: Any) -> None:
     with refused(InvalidReply):
-        answered(platform, body).renew(held(TOKEN, SECRET))
+        Canned(platform, body).renew()
 
 
 @pytest.mark.parametrize("platform", list(PlatformName), ids=str)
 def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -> None:
-    renewed = answered(platform, ok(NEW) if platform is TIKTOK else NEW).renew(held(TOKEN, SECRET))
+    renewed = Canned(platform, ok(NEW) if platform is TIKTOK else NEW).renew()
     assert (renewed.access_token.get_secret_value(), renewed.refresh_token) == ("new", held("x", SECRET).refresh_token)
 
 
@@ -263,25 +241,21 @@ def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -
 def test_a_report_of_amazon_with_a_broken_url_is_refused(url: Any) -> None:
     request = ReportRequest(report_id="1", ad_product="SPONSORED_PRODUCTS", window=WINDOW, requested_at=NOW)
     no_http, no_host = httpx.UnsupportedProtocol("no http"), UnicodeError("label empty or too long")
-    network = Network({"status": "COMPLETED", "url": url}, no_host if ".." in str(url) else no_http)
-    client = client_on(AMAZON, network)
-    assert isinstance(client, PreparesReports)
     with pytest.raises(Unavailable):
-        client.collect_report(static(AMAZON), ACCOUNT, request)
+        Canned(AMAZON, {"status": "COMPLETED", "url": url}, no_host if ".." in str(url) else no_http).collect(request)
 
 
 @pytest.mark.parametrize("report_id", [7, "", "\ud83d", "a\x00b", "r" * 5_000])
 def test_an_id_of_a_report_of_amazon_that_cannot_be_stored_is_refused(report_id: Any) -> None:
     with refused(InvalidReply, "reportId"):
-        metrics(answered(AMAZON, {"reportId": report_id, "status": "PENDING"}), static(AMAZON), ACCOUNT)
+        Canned(AMAZON, {"reportId": report_id, "status": "PENDING"}).request()
 
 
 def test_a_duplicate_without_the_id_of_its_report_is_an_invalid_reply() -> None:
     with refused(InvalidReply, "duplicate"):
-        metrics(answered(AMAZON, {"code": "425", "detail": "duplicate"}, status=425), static(AMAZON), ACCOUNT)
+        Canned(AMAZON, {"code": "425", "detail": "duplicate"}, status=425).request()
 
 
-def test_an_account_of_amazon_without_a_region_is_our_mistake() -> None:
-    nowhere = ACCOUNT.model_copy(update={"region": None})
+def test_an_amazon_account_without_a_region_is_an_invalid_request() -> None:
     with refused(InvalidRequest):
-        questions(AMAZON, account=nowhere)["campaigns"](answered(AMAZON, NOTHING))
+        Canned(AMAZON, NOTHING).campaigns(account=ACCOUNT.model_copy(update={"region": None}))

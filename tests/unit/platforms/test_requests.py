@@ -1,4 +1,4 @@
-"""docs/platforms.md against what the clients send and read, in both directions."""
+"""Compares docs/platforms.md with what the clients send and read, in both directions."""
 
 import re
 from collections.abc import Iterator
@@ -11,26 +11,25 @@ import pytest
 from pydantic import SecretStr
 
 from sivera.grants.consent import challenge_of
-from sivera.platforms import open_client
 from sivera.platforms.base import AnswersAtOnce, Revokes
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
 from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
 from tests.consents import REDIRECT, answered
-from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at, held
+from tests.unit.platforms.conftest import NewRig
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Rig, held
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
 CAMPAIGNS = {GOOGLE: 12, META: 220, AMAZON: 310, TIKTOK: 12}
-"""Enough for a second page where a later page is asked for in another way."""
+"""Enough for a second page on platforms that request later pages in another way."""
 EVIDENCE = re.compile(r"seen live|documented|assumed", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Described:
-    """A row of a table of requests: its first word, what is sent, and the fields of the answer."""
+    """A row of a table of requests: its name, what is sent, and the fields of the answer."""
 
     name: str
     method: str
@@ -61,7 +60,7 @@ def described(platform: PlatformName) -> list[Described]:
 
 
 def fields_of(cell: str) -> Iterator[str]:
-    """The fields of a cell: those after "`list[]`:" are within it, up to the next semicolon."""
+    """The fields of a cell. Those between "`list[]`:" and the next semicolon are fields of the list."""
     for part in cell.split(";"):
         if "absent" in part or "empty" in part:
             continue
@@ -74,48 +73,46 @@ def names_of(exchange: Exchange) -> set[str]:
     return {*exchange.headers, *exchange.parameters}
 
 
-def sent_by(desk: Desk) -> list[Exchange]:
-    """Use every operation of a client, and return what it has sent."""
+def sent_by(rig: Rig) -> list[Exchange]:
+    """Use every operation of a client, and return what it sent."""
     http = new_http_client()
-    recorder = Recorder(http, desk.url)
-    app = app_at(desk.url, developer_token=SecretStr("developer") if desk.platform is GOOGLE else None)
-    client = open_client(desk.platform, app, http=http)
-    sent: list[Exchange] = []
-    now = desk.world.clock.now()
-    for _ in Checker(client, recorder, desk.tokens).run(now + timedelta(hours=1)):
+    recorder = Recorder(http, rig.url)
+    rig.reopen(http, developer_token=SecretStr("developer") if rig.platform is GOOGLE else None)
+    client, sent = rig.client, list[Exchange]()
+    now = rig.world.clock.now()
+    for _ in Checker(client, recorder, rig).run(now + timedelta(hours=1)):
         sent += [each for each in recorder.exchanges if not any(each is other for other in sent)]
     del recorder.exchanges[:]
     # An account that is reached through a manager.
-    account = desk.account.model_copy(update={"manager_id": desk.site.manager_id})
+    account = rig.account.model_copy(update={"manager_id": rig.site.manager_id})
     day = Period(since=now - timedelta(days=1), until=now + timedelta(hours=1))
     for product in client.products:
-        client.list_campaigns(desk.tokens, account, product)
-        client.list_campaigns(desk.tokens, account, product, day)
+        rig.campaigns(product, account=account)
+        rig.campaigns(product, day, account)
     if isinstance(client, AnswersAtOnce):
-        list(client.read_metrics(desk.tokens, account, WINDOW))
-        client.read_totals(desk.tokens, account, WINDOW)
-    client.renew(desk.tokens.tokens)
+        list(client.read_metrics(rig, account, WINDOW))
+        client.read_totals(rig, account, WINDOW)
+    rig.renew()
     login = client.login
     page = login.consent_url(REDIRECT, "state", challenge_of("verifier"), login.regions[0])
     login.redeem(httpx.URL(answered(page)).params[login.code_name], REDIRECT, "verifier", login.regions[0])
     if isinstance(client, Revokes):
-        client.revoke(desk.new_tokens())
-        desk.world.log_in(desk.grant.id)
-        client.revoke(held(desk.new_tokens().access_token.get_secret_value()))
-    client.close()
+        client.revoke(rig.new_tokens())
+        rig.world.log_in(rig.grant.id)
+        client.revoke(held(rig.new_tokens().access_token.get_secret_value()))
     return sent + recorder.exchanges
 
 
 @pytest.mark.parametrize("platform", list(PlatformName))
-def test_each_request_has_its_row_and_each_row_is_sent(new_desk: NewDesk, platform: PlatformName) -> None:
-    desk = new_desk(platform, campaigns=CAMPAIGNS[platform], rotates=platform is TIKTOK)
+def test_each_request_has_its_row_and_each_row_is_sent(new_rig: NewRig, platform: PlatformName) -> None:
+    rig = new_rig(platform, campaigns=CAMPAIGNS[platform], rotates=platform is TIKTOK)
     if platform is GOOGLE:
-        first, second, *_ = desk.site.campaigns
-        desk.change(first, name="renamed")
-        desk.change(second, budget=desk.site.campaigns[second].budget + 1)
+        first, second, *_ = rig.site.campaigns
+        rig.change(first, name="renamed")
+        rig.change(second, budget=rig.site.campaigns[second].budget + 1)
     if platform is META:
-        desk.grant.account_ids.extend(desk.world.add_grant(META, accounts=101, campaigns=0).account_ids)
-    rows, sent = described(platform), sent_by(desk)
+        rig.grant.account_ids.extend(rig.world.add_grant(META, accounts=101, campaigns=0).account_ids)
+    rows, sent = described(platform), sent_by(rig)
     assert rows
     unknown = [exchange for exchange in sent if not any(row.covers(exchange) for row in rows)]
     assert not unknown, unknown

@@ -1,4 +1,4 @@
-"""Rows as the platforms document or send them, and rows that are not: read in full, or refused by the field's name."""
+"""How rows are read that the platforms document or send."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ from sivera.platforms import amazon_json, amazon_reports, google_json, meta_json
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.rows import Record
 from sivera.values import PlatformName
-from tests.unit.platforms.desk import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
+from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
 
 SP, _, SD = PRODUCTS
 Row = dict[str, Any]
@@ -146,7 +146,7 @@ READERS: dict[str, tuple[PlatformName, Callable[[Record], Any], Callable[[Row], 
         lambda row: {"dimensions": ROWS["tiktok dimensions"], "metrics": row},
     ),
 }
-"""Of each kind of row: whose it is, what reads it, and where the row is in what it reads."""
+"""For each kind of row: its platform, its reader, and how the row is wrapped in what the reader gets."""
 
 
 def read(what: str, **changes: Any) -> Any:
@@ -232,12 +232,12 @@ MEANINGS: dict[str, list[tuple[Row, str]]] = {
 @pytest.mark.parametrize(
     ("what", "changes", "expected"), [(what, *meaning) for what, meanings in MEANINGS.items() for meaning in meanings]
 )
-def test_a_row_is_understood(what: str, changes: Row, expected: str) -> None:
+def test_a_documented_row_is_read(what: str, changes: Row, expected: str) -> None:
     value = read(what, **changes)
     for path, _, wanted in (each.partition("=") for each in expected.split(" ")):
         found = attrgetter(path)(value)
         assert (found.isoformat() if isinstance(found, datetime) else str(found)) == wanted
 
 
-def test_a_seller_of_amazon_without_a_name_has_that_of_the_country_and_the_id() -> None:
+def test_an_amazon_seller_without_a_name_is_named_after_country_and_id() -> None:
     assert read("amazon account", accountInfo={"id": "A1SELLER", "type": "seller"}).name == "DE A1SELLER"

@@ -1,4 +1,4 @@
-"""Books for tests of reports: teams, accounts and daily figures, written straight into the database."""
+"""Teams, accounts and daily figures for tests of reports, written straight into the database."""
 
 import csv
 import io
@@ -26,12 +26,12 @@ DAY = date(2026, 11, 23)
 NEXT_MORNING = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
 TODAY = {"make_up_days": 0}
-"""Options of a run for the last day that is due alone."""
+"""Options of a run for the last day due only."""
 
 
 @dataclass
 class Books(Tables):
-    """Writes books, and has reports of them written below a folder; its clock stands still until a test moves it."""
+    """Writes figures, and reports of them into a folder. Its clock stands still until a test moves it."""
 
     folder: Path
     now: datetime = NEXT_MORNING
@@ -46,7 +46,7 @@ class Books(Tables):
         synced: datetime | None = NEXT_MORNING,
         covered: tuple[date, date] | None = (date(2026, 1, 1), date(2027, 12, 31)),
     ) -> int:
-        """Add an account of which the figures of these days were read."""
+        """Add an account whose figures were read for the covered days."""
         account = self.add_account(
             team_id,
             platform,
@@ -63,7 +63,7 @@ class Books(Tables):
     def ran(
         self, account_id: int, day: date = DAY, spend: float | str = 0, *, campaign: str = "c1", **figures: object
     ) -> None:
-        """Write a campaign's day, in place of what was there."""
+        """Write a campaign's day, or replace it."""
         self.add_figures(account_id, campaign, day, None, spend=spend, **figures)
 
     def deps(self) -> ReportDependencies:
@@ -75,7 +75,7 @@ class Books(Tables):
             return plan_reports(session, ReportOptions(**options), self.now)
 
     def run(self, **options: Any) -> ReportSummary:
-        """Do what a run does, without Prefect."""
+        """Run the job without Prefect."""
         plan = self.plan(**options)
         tally = ReportTally(plan)
         for team in plan.lacking:
@@ -85,12 +85,12 @@ class Books(Tables):
         return tally.summary()
 
     def written(self, **options: Any) -> tuple[list[int], list[int]]:
-        """Run, and return the days of the month with a new and with a revised report, in the order of writing."""
+        """Run, and return the days of the month with new and with revised reports, in the order of writing."""
         teams = self.run(**options).written
         return [day.day for team in teams for day in team.reports], [day.day for team in teams for day in team.revised]
 
     def next_day(self, days: int = 1) -> None:
-        """Let days pass, and a sync of every account."""
+        """Let days pass, and sync every account."""
         self.now += days * ONE_DAY
         self.execute("UPDATE ad_accounts SET synced_as_of = :now", now=self.now)
 
@@ -101,21 +101,20 @@ class Books(Tables):
         return (self.folder / paths(team, day)[0]).read_text()
 
     def table(self, day: date = DAY, team: int = 1) -> list[dict[str, str]]:
-        content = (self.folder / paths(team, day)[1]).read_bytes()
-        return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        return rows_of((self.folder / paths(team, day)[1]).read_bytes())
 
-    def spend(self, day: date = DAY) -> str:
-        """Return what the table has as the spend of the day."""
-        return next(row["spend"] for row in self.table(day) if (row["level"], row["period"]) == ("total", "day"))
+
+def rows_of(table: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"), newline="")))
 
 
 def words(page: str) -> str:
-    """The text of a page, as a person reads it."""
+    """Return the text of a page as a person reads it."""
     body = re.sub("</?bdi>", "", page.partition("<body>")[2])
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 
 def periods(books: Books, level: str = "total", **of: str) -> dict[str, tuple[str, str, str]]:
-    """Spend, how much is known of it, and since when, by the period of a line in the table."""
+    """Return the spend of a line in the table, how much of it is known and since when, by period."""
     rows = [row for row in books.table() if row["level"] == level and of.items() <= row.items()]
     return {row["period"]: (row["spend"], row["known"], row["since"]) for row in rows}

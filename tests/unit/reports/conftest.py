@@ -1,4 +1,4 @@
-"""What tests of reports share."""
+"""The fixture of tests of reports."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ from tests.unit.reports.books import Books
 
 @pytest.fixture
 def books(engine: Engine, tmp_path: Path) -> Books:
-    """Empty books."""
+    """Return empty books."""
     return Books(engine, tmp_path / "reports")

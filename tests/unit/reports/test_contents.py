@@ -1,4 +1,4 @@
-"""What a report says, as a person reads it and as a spreadsheet does."""
+"""The content of a report, on its page and in its table."""
 
 import html
 import re
@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from sivera.reports.spreadsheet import MEASURES
 from sivera.reports.texts import CONVERSIONS, PURCHASES, TEXTS, UNDEFINED, Language
 from sivera.values import UNPRINTABLE, PlatformName
 from tests.unit.reports.books import DAY, ONE_DAY, TODAY, Books, periods, words
@@ -23,8 +24,7 @@ def test_figures_are_as_calculated_by_hand(books: Books) -> None:
     books.ran(google, date(2026, 10, 31), 1000, impressions=1000, clicks=1000, conversions=1000, conversion_value=1000)
     assert books.written(**TODAY) == ([23], [])
     rows = books.table()
-    measures = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas")
-    assert {row["period"]: tuple(row[name] for name in measures) for row in rows if row["level"] == "total"} == {
+    assert {row["period"]: tuple(row[name] for name in MEASURES) for row in rows if row["level"] == "total"} == {
         "day": ("20", "2000", "40", "0.02", "0.5", "2.5", "50", "8", "2.5"),
         "day_before": ("10", "800", "20", "0.025", "0.5", "2", "30", "5", "3"),
         "week_before": ("40", "4000", "20", "0.005", "2", "0", "0", "", "0"),
@@ -46,7 +46,7 @@ def test_figures_are_as_calculated_by_hand(books: Books) -> None:
         ("ko", ("2026년 11월 23일 월요일", "US$30.00", "₩1,234,568", "작성 2026년 11월 24일 10:00 (Asia/Seoul)")),
     ],
 )
-def test_a_report_is_in_its_team_s_language_and_adds_up_neither_currencies_nor_ratios_of_platforms(
+def test_a_report_uses_its_team_s_language_and_adds_neither_currencies_nor_ratios_across_platforms(
     books: Books, language: str, written: tuple[str, ...]
 ) -> None:
     team, is_korean = books.team(language=language, timezone="Asia/Seoul"), language == "ko"
@@ -74,13 +74,13 @@ def test_a_report_is_in_its_team_s_language_and_adds_up_neither_currencies_nor_r
     assert CONVERSIONS[PlatformName.META][is_korean].format(actions="lead") in words(books.page())
 
 
-def test_every_text_is_there_in_every_language() -> None:
+def test_every_text_exists_in_every_language() -> None:
     for texts in TEXTS.values():
         assert len(texts) == len(Language)
         assert len({tuple(sorted(re.findall(r"\{(\w+)", text))) for text in texts}) == 1
 
 
-def test_spend_that_no_campaign_has_is_a_line_of_its_own(books: Books) -> None:
+def test_unattributed_spend_has_its_own_line(books: Books) -> None:
     google = books.account(books.team())
     books.ran(google, DAY, 100, clicks=50, conversions=4, conversion_value=200)
     books.ran(google, DAY - ONE_DAY, 100)
@@ -89,18 +89,12 @@ def test_spend_that_no_campaign_has_is_a_line_of_its_own(books: Books) -> None:
         books.add_total(google, DAY - back * ONE_DAY, "100.5" if back == 1 else "0.01", noise)
     books.run(**TODAY)
     assert periods(books)["day"][0] == "120"
-    assert periods(books)["month_to_date"][0] == "220", "half a percent, a cent and less are noise"
-    assert {period: found[0] for period, found in periods(books, "unattributed").items()} == {
-        "day": "20",
-        "day_before": "0",
-        "week_before": "0",
-        "month_to_date": "20",
-    }
-    (total, one) = (
-        next(row for row in books.table() if (row["level"], row["period"]) == (level, "day"))
-        for level in ("total", "unattributed")
-    )
-    assert (total["cpc"], total["cpa"], total["roas"]) == ("2", "25", "2"), "nobody knows what came of the rest"
+    assert periods(books)["month_to_date"][0] == "220", "up to half a percent, or a cent, is noise"
+    unattributed = {"day": "20", "day_before": "0", "week_before": "0", "month_to_date": "20"}
+    assert {period: found[0] for period, found in periods(books, "unattributed").items()} == unattributed
+    rows = {row["level"]: row for row in books.table() if row["period"] == "day"}
+    total, one = rows["total"], rows["unattributed"]
+    assert (total["cpc"], total["cpa"], total["roas"]) == ("2", "25", "2"), "ratios leave unattributed spend out"
     assert (one["clicks"], one["cpa"], one["campaign_id"], one["account"]) == ("", "", "", "Shop")
     text = words(books.page())
     assert "Unattributed Google Ads · Shop $20.00" in text
@@ -128,7 +122,7 @@ HOSTILE = (
 
 
 class Elements(HTMLParser):
-    """The elements of a page and their attributes."""
+    """Collects the elements of a page with their attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +132,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_a_name_is_text_and_nothing_else(books: Books) -> None:
+def test_names_are_plain_text_on_the_page_and_in_the_table(books: Books) -> None:
     team = books.team(HOSTILE[0])
     account = books.account(team, name=HOSTILE[1])
     books.account(team, name=HOSTILE[2], synced=None)
@@ -165,10 +159,10 @@ def test_a_name_is_text_and_nothing_else(books: Books) -> None:
     rows = books.table()
     assert {row["campaign"] for row in rows} >= {f"'{name}".replace("\t", " ") for name in HOSTILE[4:11]} | {"txet [2J"}
     assert {row["campaign_id"] for row in rows} >= {"google:=1+1"}
-    numbers = {"spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas"}
-    for row in rows:
-        for name, cell in row.items():
-            assert name in numbers or not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), (name, cell)
-            assert name not in numbers or re.fullmatch(r"-?\d*(\.\d+)?", cell), (name, cell)
+    for name, cell in (item for row in rows for item in row.items()):
+        if name in MEASURES:
+            assert re.fullmatch(r"-?\d*(\.\d+)?", cell), (name, cell)
+        else:
+            assert not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), (name, cell)
     (path,) = books.folder.rglob("*.csv")
-    assert path.read_bytes().startswith(b"\xef\xbb\xbf"), "Excel knows UTF-8 by it"
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf"), "Excel recognizes UTF-8 by it"

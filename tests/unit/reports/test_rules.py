@@ -1,4 +1,4 @@
-"""When a report is due, what it compares, and what is missing, without a database."""
+"""When a report is due, what it compares and what is missing, without a database."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,14 +13,11 @@ from sivera.reports import coverage, rules
 from sivera.reports.coverage import Known, State, state_of
 from sivera.reports.rules import AccountFacts, MissingAccount, Why
 from sivera.reports.summary import DueTeam, ReportPlan
-from sivera.reports.texts import Language
 from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
 from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
 from sivera.values import PlatformName, days_between
-
-DAY = date(2026, 11, 23)
-DAWN = datetime(2026, 11, 24, 1, tzinfo=UTC)
+from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 (CRON,) = [
@@ -32,7 +29,7 @@ TIMETABLE, FLOWS = read_timetable(find_timetable())
 
 
 def ticks(since: date, until: date) -> Iterator[datetime]:
-    """The times at which the timetable runs the job."""
+    """Yield the times at which the timetable runs the job."""
     minutes, *others = CRON.split()
     assert others == ["*"] * 4
     for day in days_between(since, until):
@@ -68,7 +65,7 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
     assert days == days_between(first, days[-1]), "each day once, in order"
     assert days[-1] >= changes + timedelta(days=2)
     for day, at in reported.items():
-        assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
+        assert (at.date(), at.time()) == (day + ONE_DAY, time(1)), "as soon as it is 01:00 there"
 
 
 def test_a_report_is_due_when_the_clocks_skip_one_in_the_morning() -> None:
@@ -77,7 +74,7 @@ def test_a_report_is_due_when_the_clocks_skip_one_in_the_morning() -> None:
     assert rules.latest_due_day(changed, london) == date(2026, 3, 28)
 
 
-def test_a_team_that_changes_its_time_zone_gets_no_day_twice_and_misses_none() -> None:
+def test_a_team_that_changes_its_time_zone_gets_each_day_once() -> None:
     zones = ("Asia/Seoul", "America/New_York", "Asia/Seoul")
     written: list[date] = []
     for now in ticks(date(2026, 11, 23), date(2026, 11, 28)):
@@ -88,12 +85,9 @@ def test_a_team_that_changes_its_time_zone_gets_no_day_twice_and_misses_none() -
 
 def test_the_team_that_has_waited_longest_comes_first() -> None:
     def team(id_: int, restated: int | None, *days: int) -> DueTeam:
-        missing = tuple(DAY.replace(day=day) for day in days)
-        restated_through = restated and DAY.replace(day=restated)
-        return DueTeam(
-            id=id_, name="", timezone="UTC", language=Language.EN, latest=DAY, days=missing, restates=restated != 23,
-            restated_through=restated_through or None,
-        )  # fmt: skip
+        facts = {"id": id_, "name": "", "timezone": "UTC", "language": "en", "latest": DAY, "restates": restated != 23}
+        through = restated and DAY.replace(day=restated)
+        return DueTeam(**facts, days=[DAY.replace(day=day) for day in days], restated_through=through)
 
     plan = ReportPlan(due=(team(1, None, 23), team(2, 22, 22, 23), team(3, 21), team(4, 23, 23)))
     assert [one.id for one in plan.lacking] == [2, 1, 4]
@@ -106,7 +100,7 @@ def test_missed_days_are_made_up_in_order_within_bounds() -> None:
 
     assert missed(date(2026, 1, 1)) == [20, 21, 22, 23]
     assert missed(date(2026, 1, 1), date(2026, 11, 21)) == [20, 22, 23]
-    assert missed(date(2026, 11, 22)) == [22, 23], "never before the team's first figures"
+    assert missed(date(2026, 11, 22)) == [22, 23], "no report is older than the team's first figures"
     assert missed(date(2026, 1, 1), make_up_days=0) == [23]
     assert missed(date(2026, 11, 24)) == []
 
@@ -115,10 +109,10 @@ def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
     for platform, days in RESTATEMENT_DAYS.items():
         final = rules.final_on(DAY, platform)
         assert (final - DAY).days == days
-        # The window of the last sync on the day before still begins with it.
-        assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1), PartState()).since == DAY
+        # The window of the last sync on the previous day still starts with the report's day.
+        assert metrics_window(platform, SyncMode.FULL, None, final - ONE_DAY, PartState()).since == DAY
         assert metrics_window(platform, SyncMode.FULL, None, final, PartState()).since > DAY
-        assert final - DAY < rules.COMPARED, "what that sync restated is compared after it"
+        assert final - DAY < rules.COMPARED, "figures restated by that sync are still compared after it"
 
 
 SHOP = AccountFacts(
@@ -127,7 +121,7 @@ SHOP = AccountFacts(
     name="Shop",
     timezone="UTC",
     is_connected=True,
-    synced_as_of=DAWN,
+    synced_as_of=NEXT_MORNING,
     reports_as_of=None,
     connected_at=datetime(2026, 1, 1, tzinfo=UTC),
     is_active=True,
@@ -147,7 +141,7 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
         ({"synced_as_of": MIDNIGHT - timedelta(seconds=1)}, Why.NOT_SYNCED),
         ({"synced_as_of": MIDNIGHT - timedelta(days=2), "is_connected": False}, Why.RECONNECT),
         ({"synced_as_of": None}, Why.NEVER_SYNCED),
-        ({"synced_as_of": None, "connected_at": DAWN}, None),
+        ({"synced_as_of": None, "connected_at": NEXT_MORNING}, None),
         ({"timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
         ({"timezone": "Asia/Seoul", "synced_as_of": datetime(2026, 11, 23, 15, tzinfo=UTC)}, None),
         ({"timezone": "Nowhere/City", "synced_as_of": MIDNIGHT}, None),
@@ -155,11 +149,11 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
         ({"reports_as_of": MIDNIGHT - timedelta(hours=12)}, Why.PREPARING),
         ({"reports_as_of": MIDNIGHT - timedelta(hours=12), "is_connected": False}, Why.RECONNECT),
         ({"reports_as_of": MIDNIGHT, "synced_as_of": MIDNIGHT - timedelta(seconds=1)}, Why.NOT_SYNCED),
-        ({"reports_as_of": DAWN, "timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
+        ({"reports_as_of": NEXT_MORNING, "timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
     ],
 )
 def test_why_the_figures_of_an_account_are_incomplete(facts: dict[str, Any], why: Why | None) -> None:
-    found = rules.missing_accounts([SHOP._replace(**facts)], DAY, DAWN)
+    found = rules.missing_accounts([SHOP._replace(**facts)], DAY, NEXT_MORNING)
     assert [one.why for one in found] == ([why] if why else [])
 
 
@@ -167,24 +161,25 @@ def test_why_the_figures_of_an_account_are_incomplete(facts: dict[str, Any], why
     ("facts", "state"),
     [
         ({}, State(Known.WHOLE)),
-        ({"covered_since": DAY - timedelta(days=2)}, State(Known.WHOLE)),
+        ({"covered_since": DAY - 2 * ONE_DAY}, State(Known.WHOLE)),
         ({"covered_since": DAY}, State(Known.PART, DAY)),
-        ({"covered_since": DAY + timedelta(days=1)}, State(Known.NOT_READ)),
+        ({"covered_since": DAY + ONE_DAY}, State(Known.NOT_READ)),
         ({"covered_since": None, "covered_until": None}, State(Known.NOT_READ)),
-        ({"covered_until": DAY - timedelta(days=1)}, State(Known.PART)),
-        ({"covered_until": DAY - timedelta(days=3)}, State(Known.NOT_READ)),
-        ({"covered_until": DAY - timedelta(days=3), "is_active": False}, State(Known.WHOLE)),
+        ({"covered_until": DAY - ONE_DAY}, State(Known.PART)),
+        ({"covered_until": DAY - 3 * ONE_DAY}, State(Known.NOT_READ)),
+        ({"covered_until": DAY - 3 * ONE_DAY, "is_active": False}, State(Known.WHOLE)),
         ({"lacks_product": True}, State(Known.PART)),
         ({"lacks_product": True, "covered_since": DAY}, State(Known.PART)),
     ],
 )
 def test_how_much_of_three_days_is_known(facts: dict[str, Any], state: State) -> None:
-    assert state_of(SHOP._replace(**facts), DAY - timedelta(days=2), DAY) == state
+    shop, since = SHOP._replace(**facts), DAY - 2 * ONE_DAY
+    assert state_of(shop, since, DAY) == state
     if state.known is Known.WHOLE:
-        assert state_of(SHOP._replace(**facts), DAY - timedelta(days=2), DAY, is_missing=True) == State(Known.PART)
+        assert state_of(shop, since, DAY, is_missing=True) == State(Known.PART)
 
 
-def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:
+def test_the_digest_changes_only_with_the_content_of_the_report() -> None:
     def digest(digests: Mapping[tuple[int, date], str], *missing: MissingAccount) -> str:
         return coverage.digest(DAY, digests, [], missing, [])
 

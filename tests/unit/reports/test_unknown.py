@@ -1,4 +1,4 @@
-"""What is not known is not zero: accounts, days and campaigns that were not read, or not yet."""
+"""Unknown figures are not zero: accounts, days and campaigns that were never read, or not yet."""
 
 from datetime import date, timedelta
 
@@ -11,7 +11,7 @@ from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY, TODAY, Books, p
 MISSING, _ = TEXTS["missing"]
 
 
-def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_is_complete(books: Books) -> None:
+def test_an_incomplete_account_is_named_and_the_report_is_revised_when_it_is_complete(books: Books) -> None:
     team = books.team()
     books.ran(books.account(team, name="Here"), spend=10)
     away = books.account(team, name="Away", synced=NEXT_MORNING - timedelta(hours=9))
@@ -35,7 +35,7 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     books.ran(away, spend=20)
     assert books.written() == ([24], [23])
     assert MISSING not in books.page()
-    assert books.spend() == "31"
+    assert periods(books)["day"][0] == "31"
     assert [row.missing for row in books.rows("SELECT missing FROM reports")] == [0, 0]
 
 
@@ -46,14 +46,14 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
         ("UPDATE sync_parts SET ad_product = 'SPONSORED_PRODUCTS', figures_as_of = :at", "still preparing the figures"),
     ],
 )
-def test_figures_of_a_time_ahead_of_the_clock_are_incomplete(books: Books, ahead: str, why: str) -> None:
+def test_figures_dated_ahead_of_the_clock_are_incomplete(books: Books, ahead: str, why: str) -> None:
     books.ran(books.account(books.team(), PlatformName.AMAZON), spend=1)
     books.execute(ahead, at=NEXT_MORNING + 2 * ONE_DAY)
     books.run(**TODAY)
     assert why in words(books.page())
     books.execute("UPDATE teams SET reports_restated_through = :day", day=DAY + 9 * ONE_DAY)
     books.ran(1, spend=2)
-    assert books.written(**TODAY) == ([], [23]), "nor does a day ahead keep reports from being revised"
+    assert books.written(**TODAY) == ([], [23]), "reports are revised although a day ahead is stored"
 
 
 def test_days_that_were_never_read_are_missing_and_nothing_is_compared_with_them(books: Books) -> None:
@@ -82,13 +82,13 @@ def test_days_that_were_never_read_are_missing_and_nothing_is_compared_with_them
     assert "Month to date (complete since Nov 18) $38.00" in text
     assert "Old: " not in text
     assert text.count("not comparable") > 5, "the week before"
-    assert "+83.3%" in text, "the day before is known of both"
+    assert "+83.3%" in text, "the day before is known for both"
     assert page.count('class="gap" x=') == 22, "the days of the chart before the 18th"
     assert TEXTS["gap"][0] in text
     (late,) = [row for row in books.table() if row["level"] == "late"]
     assert (late["account"], late["since"]) == ("New", "2026-11-18")
     movers = text.partition("Spent more")[2].partition("By campaign")[0]
-    assert "No campaign Spent less No campaign" in movers, "what was not read has not moved"
+    assert "No campaign Spent less No campaign" in movers, "unknown figures have not changed"
 
     books.cover(new, date(2026, 10, 1), date(2026, 11, 24))
     assert books.written(check_restated=True, **TODAY) == ([], [23])
@@ -97,9 +97,7 @@ def test_days_that_were_never_read_are_missing_and_nothing_is_compared_with_them
     assert TEXTS["gap"][0] not in words(books.page())
 
 
-def test_a_day_that_an_account_has_not_read_is_not_read_and_one_of_which_a_product_lacks_is_incomplete(
-    books: Books,
-) -> None:
+def test_an_unread_day_is_not_read_and_a_day_without_one_ad_product_is_incomplete(books: Books) -> None:
     team = books.team()
     asleep = books.account(team, name="Asleep", covered=(date(2026, 1, 1), date(2026, 11, 20)), synced=NEXT_MORNING)
     books.ran(asleep, date(2026, 11, 2), 7)
@@ -114,30 +112,30 @@ def test_a_day_that_an_account_has_not_read_is_not_read_and_one_of_which_a_produ
     assert "$3.00 incomplete" in words(books.page())
 
 
-def test_an_account_without_spend_makes_a_sum_incomplete_until_it_was_read(books: Books) -> None:
+def test_an_account_without_spend_makes_a_sum_incomplete_until_it_is_read(books: Books) -> None:
     team = books.team()
     books.ran(books.account(team, name="Here"), spend=10)
     books.account(team, name="Quiet", covered=(date(2026, 11, 20), date(2026, 11, 24)))
     books.account(team, name="Never read", covered=None)
     books.run(**TODAY)
     assert periods(books)["month_to_date"] == ("10", "part", "2026-11-20")
-    assert periods(books)["day"] == ("10", "whole", ""), "one that was never read is on no side"
+    assert periods(books)["day"] == ("10", "whole", ""), "an account that was never read is not compared"
 
 
 def test_a_campaign_without_reports_is_unknown_and_never_zero(books: Books) -> None:
     amazon = books.account(books.team(), PlatformName.AMAZON)
     books.ran(amazon, DAY, 10)
-    unreported = {"is_reported": False, "start_date": date(2026, 11, 1)}
-    books.add_campaign(amazon, "b1", name="One ad group", **unreported)
-    books.add_campaign(amazon, "b2", name="Tomorrow", is_reported=False, start_date=DAY + ONE_DAY)
-    books.add_campaign(
-        amazon, "b3", name="Long over", is_reported=False, start_date=date(2026, 1, 1), end_date=date(2026, 2, 1)
-    )
+    for name, start, end in (
+        ("One ad group", date(2026, 11, 1), None),
+        ("Tomorrow", DAY + ONE_DAY, None),
+        ("Long over", date(2026, 1, 1), date(2026, 2, 1)),
+    ):
+        books.add_campaign(amazon, name, name=name, is_reported=False, start_date=start, end_date=end)
     books.run(**TODAY)
     assert set(periods(books, "campaign", campaign="One ad group").values()) == {("", "not_reported", "")}
     assert periods(books)["day"] == ("10", "whole", "")
     text = words(books.page())
     assert "One ad group Amazon Ads · Shop unknown" in text
-    assert "report no figures of 1 campaigns" in text
+    assert "report no figures for 1 campaigns" in text
     assert "Tomorrow" not in text
     assert "Long over" not in text

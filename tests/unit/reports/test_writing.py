@@ -1,4 +1,4 @@
-"""Which reports are written, when, and the files: real PostgreSQL, real files."""
+"""Which reports are written and when, and their files."""
 
 import math
 import shutil
@@ -18,7 +18,7 @@ from tests.unit.grants.processes import killed_at, run, watch_files
 from tests.unit.reports.books import DAY, ONE_DAY, TODAY, Books
 
 
-def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Books) -> None:
+def test_only_reports_of_restated_days_are_written_again(books: Books) -> None:
     account = books.account(books.team())
     books.ran(account, DAY - ONE_DAY, 5)
     books.ran(account, spend=10)
@@ -30,12 +30,12 @@ def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Boo
     books.execute("UPDATE campaign_daily_metrics SET changed_at = now(), conversions = conversions")
     books.add_campaign(account, "c1", name="A new name")
     books.next_day()
-    assert books.written() == ([24], []), "a name alone changes no figure"
+    assert books.written() == ([24], []), "a new name changes no figure"
     assert all((books.folder / path).read_bytes() == content for path, content in before.items())
 
     books.ran(account, spend=10, conversions=1)
     books.next_day()
-    # The 24th compares itself with the 23rd; the 22nd does not.
+    # The report of the 24th compares it with the 23rd. That of the 22nd does not.
     assert books.written() == ([25], [23, 24])
     changed = [path for path, content in before.items() if (books.folder / path).read_bytes() != content]
     assert changed == ["team-1/2026/11/2026-11-23.csv", "team-1/2026/11/2026-11-23.html"]
@@ -43,7 +43,7 @@ def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Boo
 
     books.execute("DELETE FROM campaign_daily_metrics WHERE day = :day", day=DAY)
     books.next_day(20)
-    assert books.written(**TODAY)[1] == [23, 24, 25], "deleted figures count too, and a pause is caught up on"
+    assert books.written(**TODAY)[1] == [23, 24, 25], "after a pause, reports with deleted figures are revised too"
 
 
 def test_an_unknown_time_zone_fails_its_team_alone_and_a_quiet_day_has_a_report(books: Books) -> None:
@@ -53,24 +53,24 @@ def test_an_unknown_time_zone_fails_its_team_alone_and_a_quiet_day_has_a_report(
     books.ran(books.account(quiet), date(2026, 10, 5), 5)
     plan = books.plan(**TODAY)
     assert [team.name for team in plan.due] == ["Quiet"], "a team without figures has no report"
-    reason = "nobody knows its time zone 'Nowhere/City': set another with `sivera teams set --timezone`"
+    reason = "its time zone 'Nowhere/City' is unknown: set another with `sivera teams set --timezone`"
     assert plan.failures == {"Lost": reason}
     books.run(**TODAY)
     assert TEXTS["nothing"][0] in books.page(team=quiet)
     assert books.table(team=quiet) == []
     tally = ReportTally(plan)
     tally.add(plan.due[0], NotKeptError("no room"))
-    assert tally.restating() == (), "nothing is revised of a team that failed"
+    assert tally.restating() == (), "no report of a failed team is revised"
     assert tally.summary().sentence == "0 reports written for 0 of 2 teams, 2 teams failed"
 
 
-def test_what_the_deadline_leaves_comes_with_the_next_run(books: Books) -> None:
+def test_the_next_run_writes_what_the_deadline_left(books: Books) -> None:
     books.ran(books.account(books.team()), spend=10)
     plan = books.plan(**TODAY)
     (team,) = plan.due
     late, early = ReportTally(plan), ReportTally(plan)
     late.add(team, write_reports(books.deps(), team, 0.0))
-    assert late.restating() == (), "a team that lacks a report gets it first"
+    assert late.restating() == (), "missing reports come first"
     assert late.summary().sentence == "0 reports written for 0 of 1 teams, 1 teams put off to the next run"
     early.add(team, write_reports(books.deps(), team, math.inf))
     assert early.restating() == (team,)
@@ -80,7 +80,7 @@ def test_what_the_deadline_leaves_comes_with_the_next_run(books: Books) -> None:
     assert books.written(**TODAY) == ([], [23])
 
 
-def test_runs_at_the_same_time_write_a_report_once(books: Books) -> None:
+def test_concurrent_runs_write_a_report_once(books: Books) -> None:
     books.ran(books.account(books.team()), spend=10)
     (team,) = books.plan(**TODAY).due
     with ThreadPoolExecutor(4) as pool:
@@ -90,7 +90,7 @@ def test_runs_at_the_same_time_write_a_report_once(books: Books) -> None:
 
 
 def write_and_die(database_url: str, folder: Path, now: datetime, last: int) -> None:
-    """Run, and be killed at the n-th step that writes into a file or the database."""
+    """Run, and be killed at the n-th write to a file or the database."""
     step = killed_at(last)
 
     def statement(*about: object) -> None:
@@ -108,12 +108,12 @@ def write_and_die(database_url: str, folder: Path, now: datetime, last: int) -> 
 def test_a_kill_at_any_write_leaves_whole_files_and_the_next_run_completes_them(
     books: Books, database_url: str, revised: bool
 ) -> None:
-    # Figures that are older than 28 days, in a report at the end of the month: it has no chart, which takes longest.
+    # The figures are over 28 days old, so the report has no charts, which take longest.
     books.now = datetime(2026, 12, 1, 1, tzinfo=UTC)
     account = books.account(books.team(), synced=books.now)
     first, last = date(2026, 11, 1), date(2026, 11, 30)
     books.ran(account, first, 5)
-    books.run(**TODAY)  # what each process would have to load is loaded
+    books.run(**TODAY)  # loads the modules that each process would load
     books.execute("UPDATE teams SET reports_restated_through = NULL")
     if not revised:
         books.execute("DELETE FROM reports")
@@ -139,10 +139,10 @@ def test_a_kill_at_any_write_leaves_whole_files_and_the_next_run_completes_them(
     assert not [path for path in books.files() if path.endswith(".part")]
 
 
-def test_a_place_that_takes_no_files_fails_with_a_remedy_and_leaves_no_row(books: Books) -> None:
+def test_a_storage_that_refuses_files_fails_with_a_remedy_and_leaves_no_row(books: Books) -> None:
     books.ran(books.account(books.team()), spend=10)
     books.folder.write_text("a file instead of the folder")
-    with pytest.raises(NotKeptError, match=r"could not be kept as team-1/2026/11/2026-11-23.html .* has room"):
+    with pytest.raises(NotKeptError, match=r"could not be stored as team-1/2026/11/2026-11-23.html .* has room"):
         books.run(**TODAY)
     assert books.rows("SELECT * FROM reports") == []
     books.folder.unlink()

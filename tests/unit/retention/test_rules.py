@@ -41,7 +41,7 @@ def test_options_have_bounds(beyond: dict[str, int]) -> None:
     ("ahead", "is_refused"),
     [(None, False), (-timedelta(days=30), False), (timedelta(minutes=1), False), (timedelta(seconds=61), True)],
 )
-def test_a_clock_that_went_back_is_refused(ahead: timedelta | None, is_refused: bool) -> None:
+def test_a_clock_that_was_set_back_is_refused(ahead: timedelta | None, is_refused: bool) -> None:
     refused = rules.plan(CleanupOptions(), NOW, None if ahead is None else NOW + ahead).refused or ""
     assert ("but the last run was at 2026-11-24 02:01:01 UTC: set the clock" in refused) == is_refused
     assert bool(refused) == is_refused

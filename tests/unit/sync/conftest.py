@@ -1,4 +1,4 @@
-"""An account of a sandbox's platform, connected and due."""
+"""An account on a platform of the sandbox, connected and due."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.unit.sync.syncing import AMAZON, META
 
 @pytest.fixture(params=[META, AMAZON], ids=str)
 def platform(request: pytest.FixtureRequest) -> PlatformName:
-    """One platform that answers at once, and the one that prepares reports: the others differ in their clients only."""
+    """A platform that answers at once and the one that prepares reports. Others differ only in their clients."""
     platform: PlatformName = request.param
     return platform
 

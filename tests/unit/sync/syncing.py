@@ -1,4 +1,4 @@
-"""What tests of an account's sync share."""
+"""Helpers for tests of an account's sync."""
 
 from decimal import Decimal
 from typing import Any
@@ -21,13 +21,13 @@ def on(*platforms: PlatformName) -> pytest.MarkDecorator:
 
 
 def sync_twice(stage: Stage, due: DueAccount, mode: SyncMode = SyncMode.FULL) -> None:
-    """Sync until nothing is outstanding: a platform that prepares reports has them collected by the second run."""
+    """Sync twice, so that reports that the first sync requested are collected by the second."""
     for _ in range(2):
         stage.sync(due, mode)
 
 
 def one(stage: Stage, query: str, **parameters: object) -> tuple[Any, ...]:
-    """The only row of a query."""
+    """Return the only row of a query."""
     (row,) = stage.rows(query, **parameters)
     return tuple(row)
 
@@ -37,12 +37,6 @@ def active(account: Account) -> Campaign:
 
 
 def listed(account: Account) -> list[Campaign]:
-    """What the platform lists: Meta leaves out what was deleted."""
-    hides = account.platform is META
-    return [one for one in account.campaigns.values() if not (hides and one.state is CampaignStatus.REMOVED)]
-
-
-HELD = """
-    SELECT (SELECT count(missing_since) FROM campaigns),
-           (SELECT count(missing_since) FROM campaign_daily_metrics),
-           (SELECT count(missing_since) FROM account_daily_totals)"""
+    """Return the campaigns that the platform lists. Meta leaves out deleted ones."""
+    hidden = CampaignStatus.REMOVED if account.platform is META else None
+    return [one for one in account.campaigns.values() if one.state is not hidden]

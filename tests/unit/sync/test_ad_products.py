@@ -1,4 +1,4 @@
-"""Amazon: ad products one by one, and metrics in reports that a later run collects."""
+"""Amazon: ad products are read one by one, and metrics come in reports that a later run collects."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from tests.unit.sync.syncing import AMAZON, on, one, sync_twice
 
 
 @on(AMAZON)
-def test_a_day_that_became_zero_is_deleted_once_a_second_report_agrees(
+def test_a_day_that_became_zero_is_deleted_when_a_second_report_agrees(
     stage: Stage, world: World, due: DueAccount
 ) -> None:
     sync_twice(stage, due)
@@ -30,7 +30,9 @@ def test_a_day_that_became_zero_is_deleted_once_a_second_report_agrees(
 
 
 @on(AMAZON)
-def test_a_poll_that_is_refused_is_given_up_and_asked_for_again(stage: Stage, world: World, due: DueAccount) -> None:
+def test_a_report_with_refused_polls_is_given_up_and_requested_again(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
     stage.sync(due)
     world.faults.add(Fault(FaultKind.STATUS, due.platform, "report-status", status=403))
     for _ in range(3):
@@ -39,30 +41,28 @@ def test_a_poll_that_is_refused_is_given_up_and_asked_for_again(stage: Stage, wo
     assert one(stage, "SELECT min(failed_collections), count(*) - count(ended_at) FROM report_requests") == (3, 0)
     world.faults.clear()
     written = 0
-    for _ in range(2):  # the first asks again, and the platform names the same report
+    for _ in range(2):  # the first requests it again, and the platform names the same report
         stage.pass_time(timedelta(minutes=30))
         written += stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).metric_rows
     assert written > 0
     days = "SELECT min(covered_until - covered_since) FROM sync_parts WHERE kind = 'metrics'"
-    assert one(stage, days) == (13,), "what was asked for again has all the days of the lost report"
+    assert one(stage, days) == (13,), "the new request covers all days of the lost report"
 
 
 @on(AMAZON)
-def test_a_sync_without_its_reports_leaves_the_metrics_as_old_as_they_are(
-    stage: Stage, world: World, due: DueAccount
-) -> None:
+def test_metrics_age_until_their_reports_arrive(stage: Stage, world: World, due: DueAccount) -> None:
     figures = (
         "SELECT min(figures_as_of) AS oldest, max(figures_as_of) AS newest, "
         "(SELECT synced_as_of FROM ad_accounts) FROM sync_parts WHERE kind = 'metrics'"
     )
-    begun = stage.now()
+    started = stage.now()
     world.report_seconds = 10 * 86_400
     stage.sync(due)
-    assert one(stage, figures) == (begun, begun, begun)
+    assert one(stage, figures) == (started, started, started)
     for _ in range(2):
         stage.pass_time(timedelta(hours=3))
         assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.SYNCED
-    assert one(stage, figures) == (begun, begun, stage.now()), "requested again after four hours, and still none came"
+    assert one(stage, figures) == (started, started, stage.now()), "reports were requested twice, and none has arrived"
     stage.pass_time(timedelta(hours=18))
     late = stage.sync(due, SyncMode.INCREMENTAL)
     assert late.outcome is Outcome.FAILED
@@ -72,11 +72,11 @@ def test_a_sync_without_its_reports_leaves_the_metrics_as_old_as_they_are(
         stage.pass_time(timedelta(hours=6))
         stage.sync(due, SyncMode.INCREMENTAL)
     oldest, newest, _ = one(stage, figures)
-    assert begun < oldest <= newest < stage.now(), "as old as what was asked for, not as its collection"
+    assert started < oldest <= newest < stage.now(), "the age counts from the request, not from the collection"
 
 
 @on(AMAZON)
-def test_a_report_that_was_requested_is_stored_before_the_next_request_can_fail(
+def test_a_request_is_stored_before_the_next_one_can_fail(
     stage: Stage, world: World, account: Account, due: DueAccount
 ) -> None:
     second = account.today(stage.now()) - timedelta(days=44 - 31)
@@ -86,9 +86,7 @@ def test_a_report_that_was_requested_is_stored_before_the_next_request_can_fail(
 
 
 @on(AMAZON)
-def test_a_profile_without_any_ad_product_fails_and_rests_at_last(
-    stage: Stage, account: Account, due: DueAccount
-) -> None:
+def test_a_profile_without_ad_products_fails_and_rests(stage: Stage, account: Account, due: DueAccount) -> None:
     account.products = ()
     for failures in (1, 2, 3):
         result = stage.sync(due)
@@ -99,22 +97,17 @@ def test_a_profile_without_any_ad_product_fails_and_rests_at_last(
 
 
 @on(AMAZON)
-def test_a_new_account_without_an_ad_product_counts_as_synced(stage: Stage, account: Account, due: DueAccount) -> None:
-    account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
-    stage.sync(due)
-    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
-
-
-@on(AMAZON)
-def test_nothing_is_expected_of_a_product_that_an_account_has_not(
-    stage: Stage, account: Account, due: DueAccount
-) -> None:
+def test_no_data_is_expected_of_a_product_that_is_not_enabled(stage: Stage, account: Account, due: DueAccount) -> None:
     def expected() -> set[str]:
         with Session(stage.engine) as session:
             return {part.ad_product for part in parts_by_account(session)[due.id]}
 
+    products, account.products = account.products, ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
+    stage.sync(due)
+    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
+    assert expected() == set(account.products)
+    account.products = products
     sync_twice(stage, due)
-    products = account.products
     assert expected() == {"SPONSORED_BRANDS", "SPONSORED_DISPLAY", "SPONSORED_PRODUCTS"}
     of_display = "SELECT covered_since, covered_until FROM sync_parts WHERE kind = 'metrics' AND ad_product = :name"
     since, _ = one(stage, of_display, name="SPONSORED_DISPLAY")
@@ -129,4 +122,6 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
         stage.sync(due, SyncMode.INCREMENTAL)
     assert expected() == set(products)
     covered = (since, account.today(stage.now()))
-    assert one(stage, of_display, name="SPONSORED_DISPLAY") == covered, "also what was read before it was switched off"
+    assert one(stage, of_display, name="SPONSORED_DISPLAY") == covered, (
+        "days read before it was switched off still count"
+    )

@@ -1,4 +1,4 @@
-"""What fails, is put off or rests: each part by itself, and what that makes of its account."""
+"""Parts that fail, are put off or rest, and what that means for their account."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ METRICS = {META: "metrics", AMAZON: "report-create"}
 @pytest.mark.parametrize(
     ("broken", "kind"), [(PartKind.CAMPAIGNS, FaultKind.STATUS), (PartKind.METRICS, FaultKind.TRUNCATED)]
 )
-def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
+def test_a_failed_part_does_not_affect_the_others_and_a_retry_reads_only_that_part(
     stage: Stage, world: World, due: DueAccount, account: Account, broken: PartKind, kind: FaultKind
 ) -> None:
     sync_twice(stage, due)
@@ -39,13 +39,15 @@ def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
     ended: dict[Part, PartSync] = {}
     with pytest.raises(Unavailable):
         stage.sync(due, ended=ended, is_last=False)
+    synced = "SELECT last_attempt_at = :now, last_synced_at = :now FROM ad_accounts"
+    assert one(stage, synced, now=stage.now()) == (True, False), "an account is synced when all of its parts are"
     calls = world.faults.count(account.platform, other)
     result = stage.sync(due, ended=ended)
     assert world.faults.count(account.platform, other) == calls > 0, "the first attempt has read it"
-    assert (result.outcome, result.changed) == (Outcome.FAILED, is_listed), "and that counts"
+    assert (result.outcome, result.changed) == (Outcome.FAILED, is_listed), "the first attempt's changes count"
     assert broken.value in result.reason.lower()
     trouble = "SELECT consecutive_failures, last_error FROM ad_accounts"
-    assert one(stage, trouble) == (1, result.reason), "only the last attempt counts"
+    assert one(stage, trouble) == (1, result.reason), "only the last attempt counts as a failure"
     after = stage.contents()
     assert (after["campaigns"] != before["campaigns"]) is is_listed
     if account.platform is not AMAZON:
@@ -54,14 +56,7 @@ def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
     assert stage.sync(due).outcome is Outcome.SYNCED
     stage.sync(due)  # Amazon's metrics are read in full once the report has arrived
     assert one(stage, trouble) == (0, None)
-
-
-@on(META)
-def test_an_account_counts_as_synced_once_all_its_parts_are(stage: Stage, world: World, due: DueAccount) -> None:
-    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
-    with pytest.raises(Unavailable):
-        stage.sync(due, is_last=False)
-    assert one(stage, "SELECT last_attempt_at, last_synced_at FROM ad_accounts") == (stage.now(), None)
+    assert one(stage, synced, now=stage.now()) == (True, True)
 
 
 @on(META)
@@ -78,7 +73,9 @@ def test_a_part_that_could_not_be_stored_keeps_its_old_cursor(stage: Stage, acco
 
 
 @on(META)
-def test_failures_lead_to_the_slow_lane_until_one_sync_succeeds(stage: Stage, world: World, due: DueAccount) -> None:
+def test_repeated_failures_lead_to_the_slow_lane_until_a_sync_succeeds(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
     world.faults.add(Fault(FaultKind.STATUS, status=503))
     for attempt in range(1, 4):
         assert stage.due() == [due]
@@ -94,37 +91,34 @@ def test_failures_lead_to_the_slow_lane_until_one_sync_succeeds(stage: Stage, wo
     trouble = "SELECT consecutive_failures, last_error, next_attempt_at FROM ad_accounts"
     assert one(stage, trouble) == (0, None, None)
     stage.execute("UPDATE ad_accounts SET next_attempt_at = :at", at=stage.now() + timedelta(hours=25))
-    assert stage.due() == [due], "a time further ahead than the slow lane reaches is no time of ours"
+    assert stage.due() == [due], "a time further ahead than the slow lane goes is ignored"
 
 
 @on(META)
-def test_a_part_in_the_slow_lane_rests_while_the_other_is_synced(stage: Stage, world: World, due: DueAccount) -> None:
-    world.faults.add(Fault(FaultKind.STATUS, due.platform, "metrics", status=503))
-    for _ in range(3):
-        assert stage.sync(due).outcome is Outcome.FAILED
-    calls = world.faults.count(due.platform, "metrics")
-    assert stage.due() == [due]
-    result = stage.sync(due)
-    assert (result.outcome, world.faults.count(due.platform, "metrics")) == (Outcome.SYNCED, calls)
-    assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
-    assert stage.sync(due, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+def test_a_part_rests_after_three_failures_and_in_full_syncs_after_three_full_ones(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
+    def calls() -> int:
+        return world.faults.count(META, "metrics")
 
-
-@on(META)
-def test_hourly_failures_do_not_put_full_syncs_to_rest(stage: Stage, world: World, due: DueAccount) -> None:
     stage.sync(due)
-    world.faults.add(Fault(FaultKind.STATUS, due.platform, "campaigns", match="GREATER_THAN", status=400))
+    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
     for _ in range(3):
         stage.pass_time(timedelta(hours=1))
         assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.FAILED
-    last = "SELECT last_full_at FROM sync_parts WHERE kind = 'campaigns'"
-    assert stage.sync(due, SyncMode.INCREMENTAL).notes, "it rests"
-    stage.sync(due)
-    assert one(stage, last) == (stage.now(),)
+    before = calls()
+    assert stage.due() == [due]
+    assert (stage.sync(due, SyncMode.INCREMENTAL).outcome, calls()) == (Outcome.SYNCED, before), "campaigns are synced"
+    assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
+    assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+    for _ in range(3):
+        assert stage.sync(due).outcome is Outcome.FAILED
+    before = calls()
+    assert (stage.sync(due).outcome, calls()) == (Outcome.SYNCED, before)
 
 
 @on(GOOGLE)
-def test_an_hourly_success_does_not_hide_full_syncs_that_fail(stage: Stage, world: World, due: DueAccount) -> None:
+def test_an_hourly_success_does_not_hide_failed_full_syncs(stage: Stage, world: World, due: DueAccount) -> None:
     stage.sync(due)
     full_at = stage.now()
     stage.pass_time(timedelta(hours=23))
@@ -135,10 +129,10 @@ def test_an_hourly_success_does_not_hide_full_syncs_that_fail(stage: Stage, worl
     assert one(stage, "SELECT full_failures, failures FROM sync_parts WHERE kind = 'campaigns'") == (1, 0)
     last, error = one(stage, "SELECT last_full_sync_at, last_error FROM ad_accounts")
     assert last == full_at
-    assert error.startswith("Campaigns: "), "it is still said"
+    assert error.startswith("Campaigns: "), "the failed full sync is still named"
 
 
-def test_a_throttled_account_is_put_off_its_siblings_make_no_call_and_after_a_day_it_has_failed(
+def test_a_throttled_account_is_put_off_without_more_calls_and_has_failed_after_a_day(
     stage: Stage, world: World, due: DueAccount
 ) -> None:
     def throttle() -> None:

@@ -1,4 +1,4 @@
-"""The rules for reports: when to ask, and when to give up."""
+"""When to request a report and when to give it up."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,18 +14,10 @@ MOMENT = timedelta(seconds=1)
 
 
 def asked(ago: timedelta, window: DateWindow = WINDOW, /, **changes: Any) -> KnownRequest:
-    """An open request; it is over at once if it was collected, failed three times, or `is_over`."""
-    is_over = changes.pop("is_over", bool(changes))
-    when = NOW - ago
-    ended_at = when + MOMENT if is_over else None
-    return KnownRequest(
-        report_id="1",
-        ad_product="SPONSORED_BRANDS",
-        window=window,
-        requested_at=when,
-        ended_at=ended_at,
-        **changes,
-    )
+    """Return an open request, or one that has ended if it is changed or `is_over`."""
+    ended_at = NOW - ago + MOMENT if changes.pop("is_over", bool(changes)) else None
+    facts = {"report_id": "1", "ad_product": "SPONSORED_BRANDS", "window": window, "requested_at": NOW - ago}
+    return KnownRequest.model_validate({**facts, "ended_at": ended_at, **changes})
 
 
 def hours(number: float) -> timedelta:
@@ -63,7 +55,7 @@ LOST: dict[str, Any] = {"failed_collections": MOST_COLLECTIONS}
         # open
         ([asked(hours(1))], False),
         ([asked(hours(1), shifted(since=-7))], False),
-        ([asked(hours(1), shifted(until=-1))], False),  # all but the day that has begun since
+        ([asked(hours(1), shifted(until=-1))], False),  # all but the day that has just started
         ([asked(hours(1), shifted(until=-2))], True),
         ([asked(hours(1), shifted(since=1))], True),
         # collected
@@ -77,7 +69,7 @@ LOST: dict[str, Any] = {"failed_collections": MOST_COLLECTIONS}
         # twice a day
         ([asked(A_DAY - MOMENT, **COLLECTED), asked(FRESH_FOR, **LOST)], False),
         ([asked(A_DAY, **COLLECTED), asked(FRESH_FOR, **LOST)], True),
-        # by a clock that was two days ahead
+        # dated by a clock that was two days ahead
         ([asked(hours(-48), **COLLECTED), asked(hours(-48), **COLLECTED)], True),
     ],
 )
@@ -85,14 +77,14 @@ def test_a_window_is_requested_when_it_is_due(requests: list[KnownRequest], is_d
     assert windows_to_ask([WINDOW], requests, NOW) == ([WINDOW] if is_due else [])
 
 
-def test_each_window_is_judged_by_itself() -> None:
+def test_windows_are_independent() -> None:
     earlier = DateWindow(since=date(2026, 10, 7), until=date(2026, 11, 6))
     assert windows_to_ask([earlier, WINDOW], [asked(hours(1))], NOW) == [earlier]
     assert windows_to_ask([earlier, WINDOW], [asked(hours(1), earlier)], NOW) == [WINDOW]
 
 
 @pytest.mark.parametrize("is_collected", [True, False])
-def test_an_hourly_run_asks_at_most_twice_a_day_whatever_comes_of_it(is_collected: bool) -> None:
+def test_hourly_runs_request_a_window_at_most_twice_a_day(is_collected: bool) -> None:
     requests: list[KnownRequest] = []
     for hour in range(14 * 24):
         now = NOW + hours(hour)

@@ -1,4 +1,4 @@
-"""The decisions of sync-campaigns, one by one."""
+"""The decisions of sync-campaigns."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
 
 
-def test_an_incremental_run_reads_the_last_days_and_a_full_one_all_that_may_still_change() -> None:
+def test_an_incremental_run_reads_the_last_days_and_a_full_one_all_that_may_be_restated() -> None:
     known = PartState(covered_since=date(2026, 11, 1), covered_until=TODAY)
     recent = rules.metrics_window(PlatformName.META, SyncMode.INCREMENTAL, None, TODAY, known)
     assert (recent.since, recent.until) == (date(2026, 11, 18), TODAY)
@@ -28,7 +28,7 @@ def test_an_incremental_run_reads_the_last_days_and_a_full_one_all_that_may_stil
 @pytest.mark.parametrize(
     ("failures", "hours"), [(1, None), (2, None), (3, 2), (4, 4), (5, 8), (6, 16), (7, 24), (1000, 24)]
 )
-def test_the_slow_lane_begins_with_the_third_failure_and_slows_down_to_a_day(failures: int, hours: int | None) -> None:
+def test_the_slow_lane_starts_with_the_third_failure_and_slows_down_to_a_day(failures: int, hours: int | None) -> None:
     expected = None if hours is None else NOW + timedelta(hours=hours) - rules.SLOW_LANE_LEEWAY
     assert rules.next_attempt(failures, NOW) == expected
 
@@ -37,7 +37,7 @@ def test_the_slow_lane_begins_with_the_third_failure_and_slows_down_to_a_day(fai
     ("missing", "total", "held"),
     [(20, 99, False), (21, 104, True), (21, 105, False), (21, 21, True), (1, 1, True), (500, 10_000, False)],
 )
-def test_all_or_more_than_twenty_and_more_than_a_fifth_need_confirmation(
+def test_all_campaigns_or_over_twenty_that_are_more_than_a_fifth_need_confirmation(
     missing: int, total: int, *, held: bool
 ) -> None:
     assert rules.are_many(missing, total) is held

@@ -1,9 +1,10 @@
-"""What a platform's answer lacks: nothing is removed by an incomplete reading, and much only after confirmation."""
+"""Missing campaigns and days. An incomplete reading removes nothing, and large removals need confirmation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
@@ -21,10 +22,15 @@ from sivera.sync.rules import AGREES_AFTER
 from sivera.sync.summary import Outcome
 from sivera.values import CampaignStatus, PlatformName
 from tests.stage import Stage
-from tests.unit.sync.syncing import FIGURES, GOOGLE, HELD, META, TIKTOK, active, listed, on, one, sync_twice
+from tests.unit.sync.syncing import FIGURES, GOOGLE, META, TIKTOK, active, listed, on, one, sync_twice
+
+HELD = """
+    SELECT (SELECT count(missing_since) FROM campaigns),
+           (SELECT count(missing_since) FROM campaign_daily_metrics),
+           (SELECT count(missing_since) FROM account_daily_totals)"""
 
 
-def test_a_campaign_that_vanished_is_removed_only_by_a_full_sync(
+def test_only_a_full_sync_removes_a_campaign_that_is_gone(
     stage: Stage, world: World, account: Account, due: DueAccount
 ) -> None:
     sync_twice(stage, due)
@@ -38,7 +44,7 @@ def test_a_campaign_that_vanished_is_removed_only_by_a_full_sync(
 
 
 @on(META)
-def test_a_reading_with_odd_rows_ends_and_holds_no_days_and_a_day_without_spend_ends_at_once(
+def test_a_reading_with_odd_rows_holds_no_days_and_a_day_without_spend_needs_no_confirmation(
     stage: Stage, world: World, account: Account, due: DueAccount
 ) -> None:
     campaign, odd, *_ = [one for one in account.campaigns.values() if one.state is CampaignStatus.ACTIVE]
@@ -60,7 +66,7 @@ def test_a_reading_with_odd_rows_ends_and_holds_no_days_and_a_day_without_spend_
 
 
 @on(META)
-def test_days_of_deleted_campaigns_stay_if_the_platform_does_not_report_on_them(
+def test_days_of_deleted_campaigns_stay_if_the_platform_no_longer_reports_them(
     stage: Stage, world: World, account: Account, due: DueAccount
 ) -> None:
     deleted = active(account)
@@ -75,7 +81,7 @@ def test_days_of_deleted_campaigns_stay_if_the_platform_does_not_report_on_them(
 
 
 def thin_out(world: World, account: Account, keep: int) -> int:
-    """Delete campaigns without a trace until so many are left; return how many went."""
+    """Delete campaigns without a trace until `keep` are left. Return how many are gone."""
     ids = [c.id for c in account.campaigns.values() if c.state is not CampaignStatus.REMOVED]
     for campaign_id in ids[keep:]:
         world.hard_delete_campaign(account.platform, account.id, campaign_id)
@@ -84,7 +90,7 @@ def thin_out(world: World, account: Account, keep: int) -> int:
 
 @pytest.mark.parametrize(("platform", "campaigns", "keep"), [(GOOGLE, 5, 0), (TIKTOK, 36, 4)], indirect=["platform"])
 @pytest.mark.parametrize("is_approved", [False, True])
-def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
+def test_many_missing_campaigns_stay_until_a_second_listing_or_a_person_confirms_it(
     stage: Stage, world: World, platform: PlatformName, campaigns: int, keep: int, *, is_approved: bool
 ) -> None:
     account, due = stage.add(platform, campaigns)
@@ -115,8 +121,8 @@ def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
     assert "approve-removals" not in str(stage.sync(due).notes)
 
 
-def test_an_approval_that_comes_during_a_sync_is_for_the_next_one(stage: Stage) -> None:
-    _, due = stage.add(META, campaigns=3)
+@on(META)
+def test_an_approval_during_a_sync_is_kept_for_the_next_one(stage: Stage, due: DueAccount) -> None:
     stage.sync(due)
     part = Part(kind=PartKind.CAMPAIGNS)
     with Session(stage.engine) as session, session.begin():
@@ -130,38 +136,15 @@ def test_an_approval_that_comes_during_a_sync_is_for_the_next_one(stage: Stage) 
     assert one(stage, "SELECT approved FROM sync_parts WHERE kind = 'campaigns'") == (7,)
 
 
-def test_deletions_that_the_platform_confirms_are_believed(stage: Stage, world: World) -> None:
-    account, due = stage.add(META, campaigns=3)
+@on(META)
+def test_deletions_that_the_platform_confirms_are_not_held(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
     stage.sync(due)
     ids = [campaign.id for campaign in listed(account)]
     for campaign_id in ids:
         world.remove_campaign(account.platform, account.id, campaign_id)
     assert stage.sync(due).removed == len(ids)
-
-
-@on(GOOGLE, META)
-def test_a_reply_that_would_erase_days_with_spend_is_held(
-    stage: Stage, world: World, account: Account, due: DueAccount
-) -> None:
-    def totals() -> Sequence[Row[Any]]:
-        return stage.rows("SELECT day, spend, unattributed FROM account_daily_totals WHERE spend > 0 ORDER BY day")
-
-    stage.sync(due)
-    metrics, spent = stage.contents()["metrics"], totals()
-    for campaign in account.campaigns.values():
-        for n in range(-1, 40):
-            world.restate(campaign.id, account.today(stage.now()) - timedelta(days=n), ZERO)
-    held = stage.sync(due)
-    assert held.outcome is Outcome.SYNCED
-    assert [note.partition(":")[0] for note in held.notes if "days with spend" in note] == ["Metrics", "Totals"]
-    assert (stage.contents()["metrics"], totals()) == (metrics, spent)
-    stage.pass_time(timedelta(hours=1))
-    stage.sync(due, SyncMode.INCREMENTAL)
-    assert stage.contents()["metrics"] == [], "the second reading agrees, over all days that are held"
-    assert totals() == spent, "only full syncs read them"
-    stage.sync(due)
-    assert not totals()
-    assert {row.missing_since for row in stage.rows("SELECT missing_since FROM account_daily_totals")} == {None}
 
 
 FIGURE_FIELDS = {
@@ -171,15 +154,28 @@ FIGURE_FIELDS = {
 
 
 @on(GOOGLE, META)
-def test_rows_of_zeros_would_erase_days_with_spend_too(stage: Stage, world: World, due: DueAccount) -> None:
+def test_days_with_spend_are_held_if_a_reply_has_zeros_or_no_rows_for_them(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    def totals() -> Sequence[Row[Any]]:
+        return stage.rows("SELECT day, spend, unattributed FROM account_daily_totals WHERE spend > 0 ORDER BY day")
+
     stage.sync(due)
-    before = stage.contents()["metrics"]
-    for field in FIGURE_FIELDS[due.platform]:
+    metrics, spent = stage.contents()["metrics"], totals()
+    for field, operation in product(FIGURE_FIELDS[due.platform], ("metrics", "totals")):
         value = None if field.startswith("action") else "0"
-        world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, "metrics", field=field, value=value))
-    held = stage.sync(due)
-    assert [note.partition(":")[0] for note in held.notes] == ["Metrics"]
-    assert stage.contents()["metrics"] == before
+        world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, operation, field=field, value=value))
+    for _ in ("zeros", "no rows"):
+        held = stage.sync(due)
+        assert [note.partition(":")[0] for note in held.notes if "days with spend" in note] == ["Metrics", "Totals"]
+        assert (held.outcome, stage.contents()["metrics"], totals()) == (Outcome.SYNCED, metrics, spent)
+        world.faults.clear()
+        for campaign, n in product(account.campaigns.values(), range(-1, 40)):
+            world.restate(campaign.id, account.today(stage.now()) - timedelta(days=n), ZERO)
     stage.pass_time(timedelta(hours=1))
     stage.sync(due, SyncMode.INCREMENTAL)
-    assert stage.contents()["metrics"] == []
+    assert stage.contents()["metrics"] == [], "the second reading covers all held days and confirms them"
+    assert totals() == spent, "only full syncs read totals"
+    stage.sync(due)
+    assert not totals()
+    assert {row.missing_since for row in stage.rows("SELECT missing_since FROM account_daily_totals")} == {None}

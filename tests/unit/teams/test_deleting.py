@@ -1,4 +1,4 @@
-"""Deleting a team leaves nothing of it. The keys of all tables are followed, so that no new one is forgotten."""
+"""Deleting a team leaves nothing behind. The tests follow the keys of all tables, so that no new table is forgotten."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -22,7 +22,7 @@ from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import SyncMode
 from sivera.sync.summary import Outcome
 from sivera.teams import queries
-from sivera.teams.deleting import delete_team, let_go
+from sivera.teams.deleting import delete_team, disconnect_grants
 from sivera.values import CampaignListing, PlatformName
 from tests.conftest import NOW
 from tests.stage import Stage
@@ -52,7 +52,7 @@ MORE = (
 
 
 def rows_of(stage: Stage, team_id: int) -> dict[Table, dict[Any, Mapping[str, Any]]]:
-    """Follow the foreign keys from a team: the rows of each table with such keys, by primary key."""
+    """Follow the foreign keys from a team. Return the rows of each table with such keys, by primary key."""
     teams = Base.metadata.tables["teams"]
     found: dict[Table, dict[Any, Mapping[str, Any]]] = {teams: {}}
     with stage.engine.connect() as connection:
@@ -78,7 +78,7 @@ def files(tmp_path: Path) -> DirFileSystem:
 
 @pytest.fixture
 def full(stage: Stage, world: World, files: DirFileSystem) -> Callable[[str], int]:
-    """Makes a team with rows in every table, and a report; returns its id."""
+    """Make a team with rows in every table and a report, and return its id."""
 
     def make(name: str) -> int:
         connected = [stage.connect(world.add_grant(platform), name) for platform in (GOOGLE, AMAZON)]
@@ -101,10 +101,10 @@ def full(stage: Stage, world: World, files: DirFileSystem) -> Callable[[str], in
 def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem, full: Callable[[str], int]) -> None:
     team, other = full("Hanok"), full("Nari")
     before, others = rows_of(stage, team), rows_of(stage, other)
-    assert all(before.values()), "the fixture has a row of each table that refers to teams"
+    assert all(before.values()), "the fixture has rows in each table that refers to teams"
     with Session(stage.engine) as session:
         assert queries.count_rows(session, team) == {table.name: len(rows) for table, rows in before.items()}
-    list(let_go(stage.renewal_dependencies(), stage.client, team))
+    list(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
     delete_team(stage.engine, files, team)
     with stage.engine.connect() as connection:
         for table, rows in before.items():
@@ -120,14 +120,14 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     assert [path.partition("/")[0] for path in files.find("")] == [f"team-{other}"] * 2
 
 
-def test_a_sync_that_is_under_way_brings_nothing_back(stage: Stage, world: World, files: DirFileSystem) -> None:
+def test_a_running_sync_brings_nothing_back(stage: Stage, world: World, files: DirFileSystem) -> None:
     stage.connect(world.add_grant(GOOGLE))
     (due,) = stage.due()
 
     class Late(GoogleAds):
         def list_campaigns(self, *about: Any) -> CampaignListing:
             found = super().list_campaigns(*about)
-            list(let_go(stage.renewal_dependencies(), stage.client, 1))
+            list(disconnect_grants(stage.renewal_dependencies(), stage.client, 1))
             delete_team(stage.engine, files, 1)
             return found
 
@@ -142,16 +142,16 @@ def test_a_sync_that_is_under_way_brings_nothing_back(stage: Stage, world: World
     assert not [name for name in tables if stage.rows(f"SELECT 1 FROM {name}")]  # noqa: S608 - names of tables
 
 
-def test_what_fails_on_the_way_is_done_by_a_second_call(
+def test_a_second_call_continues_after_a_failure(
     stage: Stage, world: World, files: DirFileSystem, full: Callable[[str], int]
 ) -> None:
     team = full("Hanok")
     stage.connect(world.add_grant(META), "Hanok")
     world.faults.add(Fault(FaultKind.STATUS, META, "revoke", status=503, times=1))
     with pytest.raises(NotDisconnectedError):
-        list(let_go(stage.renewal_dependencies(), stage.client, team))
-    ended = dict(let_go(stage.renewal_dependencies(), stage.client, team))
-    assert [*ended] == [3], "the others were let go before"
+        list(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
+    ended = dict(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
+    assert [*ended] == [3], "the others were disconnected before"
 
     class Broken(DirFileSystem):  # type: ignore[misc]
         def rm(self, *_: Any, **__: Any) -> None:
@@ -165,7 +165,9 @@ def test_what_fails_on_the_way_is_done_by_a_second_call(
     assert files.find("") == []
 
 
-def test_a_deadlock_with_a_sync_is_no_failure(stage: Stage, files: DirFileSystem, full: Callable[[str], int]) -> None:
+def test_a_deadlock_with_a_sync_is_not_a_failure(
+    stage: Stage, files: DirFileSystem, full: Callable[[str], int]
+) -> None:
     team = full("Hanok")
     stage.execute("""CREATE FUNCTION lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF nextval('lost_' || TG_TABLE_NAME) = 1 THEN RAISE EXCEPTION '' USING ERRCODE = '40P01'; END IF;

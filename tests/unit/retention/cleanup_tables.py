@@ -1,6 +1,7 @@
-"""A database with rows of every kind, expired and alive, for the tests of the cleanup."""
+"""A database with rows that the cleanup deletes, and rows that it keeps."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
@@ -16,7 +17,7 @@ OVER = {
         SELECT 'data-stale', gen_random_uuid(), 'old', 'old', at, '', at, at FROM times""",
     Kind.PLATFORM_OUTAGES: """
         INSERT INTO platform_outages (platform, began_at, ended_at) SELECT 'meta', at, at FROM times""",
-    # Of runs that were refused: the next run compares the clock with the others.
+    # Refused runs: a cleanup compares the clock with the last run that was not refused.
     Kind.CLEANUP_RUNS: """
         INSERT INTO cleanup_runs (run_id, kind, cutoff, dry_run, started_at, refused)
         SELECT gen_random_uuid(), 'sessions', at, false, at, 'refused' FROM times""",
@@ -41,30 +42,29 @@ OVER = {
                (credential_id, platform, generation, token_fingerprint, owner, deadline, started_at, outcome)
         SELECT (SELECT max(id) FROM platform_credentials), 'google', n, 'f', 'o', at, at, 'renewed' FROM times""",
 }
-"""Adds rows of each kind: `times` has the time and the number of each."""
+"""Adds rows of each kind, with the times and numbers in `times`."""
 
 OPEN = {
     Kind.ALERTS: "UPDATE alerts SET closed_at = NULL",
     Kind.PLATFORM_OUTAGES: "UPDATE platform_outages SET ended_at = NULL",
     Kind.TOKEN_REFRESH_LOGS: "UPDATE token_refresh_logs SET outcome = 'in_doubt', generation = 0",
 }
-"""Makes a row one that must stay however old it is."""
+"""Makes rows that must stay however old they are."""
 
 
-class Attic(Tables):
-    """Puts rows into a database, and reads which are left."""
+@dataclass
+class CleanupTables(Tables):
+    """Adds rows to a database with a grant, whose access token has expired, and reads which rows are left."""
 
-    def add_team(self) -> None:
-        """Add a team and a grant of it; the grant's access token has ended."""
+    def __post_init__(self) -> None:
         self.execute(
             """INSERT INTO platform_credentials (team_id, platform, name, access_token, refresh_token, expires_at)
-               VALUES (:team, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days')
-               ON CONFLICT DO NOTHING""",
+               VALUES (:team, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days')""",
             team=self.team(),
         )
 
     def add(self, kind: Kind, count: int, ago: str, *, is_open: bool = False) -> set[str]:
-        """Add rows of some time ago (an SQL interval), each a second older than the one before; return their places."""
+        """Add rows that are this old (an SQL interval), each a second older than the last; return their places."""
         before = self.places(kind)
         times = """WITH times AS (SELECT n, now() - CAST(:ago AS interval) - n * interval '1 second' AS at
                                   FROM generate_series(1, :count) AS n)"""
@@ -74,23 +74,22 @@ class Attic(Tables):
         return self.places(kind) - before
 
     def places(self, kind: Kind) -> set[str]:
-        """Return where the rows of a table are; it changes when a row is updated."""
+        """Return the places of the rows in the table. An update moves a row."""
         return {row[0] for row in self.rows(f"SELECT ctid::text FROM {kind.value}")}  # noqa: S608
 
     def add_ids(self, kind: Kind, count: int, ago: str) -> list[int]:
-        """Add rows of some time ago and return their ids."""
+        """Add rows that are this old; return their ids."""
         before = self.ids(kind)
         self.add(kind, count, ago)
         return [id_ for id_ in self.ids(kind) if id_ not in before]
 
     def add_states(self, count: int, ago: str, session_id: int) -> None:
-        """Add OAuth states that began in a session."""
+        """Add OAuth states of a session."""
         ids = self.add_ids(Kind.OAUTH_STATES, count, ago)
         self.execute("UPDATE oauth_states SET session_id = :id WHERE id = ANY(:ids)", id=session_id, ids=ids)
 
     def fill(self) -> dict[str, list[int]]:
-        """Add 6 states, 5 sessions and 4 logs that have expired, and some that have not; return the latter's ids."""
-        self.add_team()
+        """Add 6 expired states, 5 sessions and 4 logs, and some that have not expired; return the ids of those."""
         alive = self.add_ids(Kind.SESSIONS, 2, "-1 hour")
         self.add_states(3, "-9 minutes", alive[0])
         self.add(Kind.TOKEN_REFRESH_LOGS, 3, "29 days")
@@ -102,12 +101,12 @@ class Attic(Tables):
         return kept
 
     def contents(self) -> dict[str, list[int]]:
-        """Return the ids of the rows that are there."""
+        """Return the ids of the large tables' rows."""
         return {kind.value: self.ids(kind) for kind in (Kind.OAUTH_STATES, Kind.SESSIONS, Kind.TOKEN_REFRESH_LOGS)}
 
     def ids(self, kind: Kind) -> list[int]:
         return [row.id for row in self.rows(f"SELECT id FROM {kind.value} ORDER BY id")]  # noqa: S608
 
-    def proofs(self) -> Sequence[Row[Any]]:
-        """Return what the runs recorded, the oldest first."""
+    def records(self) -> Sequence[Row[Any]]:
+        """Return the records of the runs, oldest first."""
         return self.rows("SELECT * FROM cleanup_runs ORDER BY started_at")
