@@ -1,4 +1,4 @@
-"""The redirect of a consent to this machine (RFC 8252, 7.3): a server on the loopback address that takes one answer."""
+"""The redirect of a consent to this machine (RFC 8252, 7.3): a loopback server that receives one answer."""
 
 import asyncio
 import html
@@ -19,7 +19,7 @@ from sivera.grants.refusals import ConsentRefused, Refusal
 
 ADDRESS, ADDRESS_6 = "127.0.0.1", "::1"
 PORT = 8910
-"""Of our redirects: some platforms want to know it beforehand."""
+"""The port of our redirects. It is fixed because some platforms require it to be registered."""
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sivera</title>
 <style>body {{ font: 16px/1.5 system-ui; max-width: 34em; margin: 4em auto; padding: 0 1em }}</style>
 <h1>{title}</h1><p>{words}</p><p>You can close this window.</p></html>"""
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def listen(redirect_uri: str) -> socket.socket:
-    """Listen at a redirect of this machine; ConfigurationError if something else listens there."""
+    """Listen at a redirect on this machine; ConfigurationError if something else listens there."""
     parts = urlsplit(redirect_uri)
     address, family = (ADDRESS_6, socket.AF_INET6) if parts.hostname == ADDRESS_6 else (ADDRESS, socket.AF_INET)
     try:
@@ -47,12 +47,10 @@ def take_answer(
     words_of: Callable[[T], str],
     seconds: float,
 ) -> T:
-    """Return what `finish` makes of the first answer; the browser sees `words_of` it, or why it was refused.
+    """Return what `finish` makes of the first answer. The browser is shown `words_of` it, or why it was refused.
 
-    An answer to no consent of ours does not count: any page in the browser can send one.
-
-    Raises:
-        ConsentRefused: By `finish`; or no answer came in time.
+    An answer with an unknown state is ignored, since any page in the browser can send one. ConsentRefused if `finish`
+    raises it, or no answer came in time.
     """
     ended: Future[T] = Future()
 
@@ -70,7 +68,7 @@ def take_answer(
         return "Connected", words_of(finished)
 
     async def answer(request: Request) -> HTMLResponse:
-        # It may block the loop: while it works, nobody else needs an answer.
+        # This may block the loop, because nobody else needs an answer meanwhile.
         title, words = decide(f"{redirect_uri}?{request.url.query}")
         server.should_exit = ended.done()
         return HTMLResponse(PAGE.format(title=html.escape(title), words=html.escape(words)), headers=HEADERS)

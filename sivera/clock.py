@@ -1,4 +1,4 @@
-"""This machine's clock, the database's, which decides wherever times are compared later, and time zones."""
+"""Clocks and time zones. Times that are compared later come from the database's clock, not from this machine's."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +9,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 def utc_now() -> datetime:
-    """Return this machine's time, in UTC."""
+    """Return this machine's time in UTC."""
     return datetime.now(UTC)
 
 
 def read_clock(session: Session) -> datetime:
-    """Return the database's time, in UTC whatever the session's zone is. It moves on within a transaction."""
+    """Return the database's time in UTC. It moves on within a transaction."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now.astimezone(UTC)
 
@@ -22,7 +22,7 @@ def read_clock(session: Session) -> datetime:
 def past(
     at: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime], now: ColumnElement[Any] | datetime
 ) -> ColumnElement[datetime | None]:
-    """Return a stored time, or NULL if it is ahead of the database's clock: then it is no time of ours."""
+    """Return a stored time, or NULL if it is ahead of the database's clock and so cannot be ours."""
     return case((at <= now, at))
 
 
@@ -39,6 +39,6 @@ def find_zone(name: str) -> ZoneInfo | None:
     """Return a time zone; None if this machine does not know the name."""
     try:
         return ZoneInfo(name)
-    # An empty name, a folder of the database, a name with a NUL, and more.
+    # Such as for an empty name, a folder of the time zone database, or a name with a NUL.
     except (KeyError, ValueError, OSError):
         return None

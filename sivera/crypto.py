@@ -2,8 +2,8 @@
 
 A ciphertext is one version byte, the key id (its length in one byte, then its bytes), a 12-byte nonce (NIST SP 800-38D,
 8.2.2) and the output of AES-GCM. The place (table, column and row) is its associated data, so a value that is copied
-to another row or column does not decrypt. Each column has its own key, derived with HKDF (RFC 5869), and so has each
-purpose for which `authenticate` is used.
+to another row or column does not decrypt. Each column, and each purpose of `authenticate`, has its own key, derived
+with HKDF (RFC 5869).
 """
 
 import hashlib
@@ -31,16 +31,16 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 VERSION = 1
 RELOAD_SECONDS = 5.0
-"""The pause between loads of the keys when a row names a key that nobody has."""
+"""The least time between two loads of the keys because of a key id that is not among them."""
 
 
 class UndecryptableError(SiveraError):
-    """A stored value is damaged, or was moved from another row or column."""
+    """A stored value is damaged, or was copied from another row or column."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a ciphertext lives."""
+    """Where a ciphertext is stored."""
 
     table: str
     column: str
@@ -51,7 +51,7 @@ class Place:
 
 
 class _Keys(NamedTuple):
-    """The keys at one time. It never changes, so threads can use it while another one is loaded."""
+    """An unchanging set of keys, which threads can use while a newer one is loaded."""
 
     by_id: Mapping[str, bytes]
     current: str
@@ -60,10 +60,8 @@ class _Keys(NamedTuple):
 class Keyring:
     """The keys that decrypt, by id (at most 255 bytes of UTF-8), and the one that encrypts. Threads may share it.
 
-    `reload` gives the keyring as it is now, for a process that started before the keys changed.
-
-    Raises:
-        ConfigurationError: A key does not have 32 bytes, or the current one is not among them.
+    `reload` returns the keyring as it is now, for a process that started before the keys changed. ConfigurationError if
+    a key does not have 32 bytes, or the current one is missing.
     """
 
     def __init__(self, keys: Mapping[str, bytes], current: str, reload: "Callable[[], Keyring] | None" = None) -> None:
@@ -81,7 +79,7 @@ class Keyring:
 
     @property
     def current(self) -> str:
-        """The id of the key that new values are encrypted with."""
+        """The id of the key that encrypts."""
         return self._keys.current
 
     @property
@@ -91,16 +89,16 @@ class Keyring:
 
     @property
     def prefix(self) -> bytes:
-        """The first bytes of every ciphertext of the current key."""
+        """The first bytes of every ciphertext made with the current key."""
         return _prefix(self.current)
 
     def follow(self, current: str | None) -> None:
-        """Reload the keys if another key should be current by now."""
+        """Reload the keys unless this one is current already."""
         if current is not None:
             self._reload_unless(lambda: self.current == current)
 
     def _reload_unless(self, is_enough: Callable[[], bool]) -> None:
-        """Reload the keys unless they are enough or were loaded just now. Other threads wait for it."""
+        """Reload the keys, while other threads wait, unless they are enough or were loaded a moment ago."""
         if is_enough() or self._reload is None:
             return
         with self._lock:
@@ -119,11 +117,11 @@ class Keyring:
         return _prefix(keys.current) + nonce + sealed
 
     def decrypt(self, ciphertext: bytes, place: Place) -> str:
-        """Decrypt what `encrypt` gave for the same place.
+        """Decrypt what `encrypt` returned for the same place.
 
         Raises:
-            ConfigurationError: The keyring lacks the key that it was encrypted with.
-            UndecryptableError: It is damaged, belongs to another place, or the key of that id is a different key.
+            ConfigurationError: The keyring lacks the key that encrypted it.
+            UndecryptableError: It is damaged, belongs to another place, or another key has this id.
         """
         key_id = self.key_id(ciphertext, place)
         self._reload_unless(lambda: key_id in self.key_ids)
@@ -136,7 +134,7 @@ class Keyring:
             return _cipher(keys.by_id[key_id], place.column).decrypt(nonce, sealed, str(place).encode()).decode()
         except (InvalidTag, ValueError):
             raise UndecryptableError(
-                f"{place} does not decrypt with token key '{key_id}': it is damaged or the key is a different one"
+                f"{place} does not decrypt with token key '{key_id}': it is damaged, or the key is a different one"
             ) from None
 
     def authenticate(self, message: bytes, purpose: str, key_id: str) -> str:
@@ -145,7 +143,7 @@ class Keyring:
 
     @staticmethod
     def key_id(ciphertext: bytes, place: Place) -> str:
-        """Return the id of the key that a ciphertext needs; UndecryptableError if it is none of ours."""
+        """Return the id of the key that a ciphertext needs; UndecryptableError if it is not a ciphertext of ours."""
         if len(ciphertext) < 2 or ciphertext[0] != VERSION:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")
         if len(ciphertext) < 2 + ciphertext[1] + NONCE_BYTES + TAG_BYTES:
@@ -153,23 +151,22 @@ class Keyring:
         return ciphertext[2 : 2 + ciphertext[1]].decode(errors="replace")
 
 
-def to_address(keyring: Keyring, said: Mapping[str, object], place: Place) -> str:
-    """Encrypt facts for the query of an address."""
-    return urlsafe_b64encode(keyring.encrypt(json.dumps(said), place)).decode().rstrip("=")
+def to_address(keyring: Keyring, facts: Mapping[str, object], place: Place) -> str:
+    """Encrypt facts as text that can be part of an address."""
+    return urlsafe_b64encode(keyring.encrypt(json.dumps(facts), place)).decode().rstrip("=")
 
 
 def from_address(keyring: Keyring, text: str, place: Place) -> dict[str, Any]:
-    """Return what `to_address` was given; UndecryptableError if it did not make the text for this place."""
+    """Return the facts in a text of `to_address`; UndecryptableError if it was not made here for this place."""
     try:
-        said: dict[str, Any] = json.loads(keyring.decrypt(urlsafe_b64decode(text + "=" * (-len(text) % 4)), place))
+        facts: dict[str, Any] = json.loads(keyring.decrypt(urlsafe_b64decode(text + "=" * (-len(text) % 4)), place))
     except (ConfigurationError, ValueError):
         raise UndecryptableError(f"{place} was not made here") from None
-    return said
+    return facts
 
 
 @lru_cache(maxsize=64)
 def _cipher(key: bytes, column: str) -> AESGCM:
-    """The cipher of a column, which has its own key."""
     return AESGCM(_derive(key, column))
 
 

@@ -5,21 +5,21 @@
     └── PlatformError              a platform's answer, or its silence
         ├── Throttled              wait `retry_after` seconds
         ├── Unavailable            try again: 5xx, timeout, connection lost
-        │   ├── Unreached          try again: no connection, so the platform has not seen the call
-        │   ├── TimedOut           try again: the platform was still working on the answer
-        │   ├── LeftAlone          try again later: it has failed several times
-        │   └── InvalidReply       try again: the reply was not what the platform documents
-        ├── TokenRejected          the access token is no longer taken: renew it and repeat once
+        │   ├── Unreached          try again: no connection
+        │   ├── TimedOut           try again, perhaps with a smaller question
+        │   ├── LeftAlone          try again later
+        │   └── InvalidReply       try again
+        ├── TokenRejected          renew the access token and repeat once
         ├── ReconnectRequired      a human must connect the account again
-        │   ├── GrantRevoked       the same, and the platform says that its user withdrew the grant
-        │   ├── ScopeMissing       the same, and its user must allow that we read ads
-        │   └── NoAdAccounts       the same, with a user who has an ad account
-        ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
-        ├── Misconfigured          the platform refuses our application, not the user
-        │   └── WrongRedirect      the redirect of a consent is not the one that the application has registered
-        └── InvalidRequest         the platform refused this request, in words that say nothing of the above
+        │   ├── GrantRevoked
+        │   ├── ScopeMissing
+        │   └── NoAdAccounts
+        ├── AccountInaccessible    give this account up; others of the grant can be read
+        ├── Misconfigured          fix our application's registration
+        │   └── WrongRedirect
+        └── InvalidRequest         report it
 
-Messages are sentences for a person. They never hold a URL, a header or a token: a platform's URLs can carry secrets.
+Messages are sentences for people. They hold no URL, header or token, because a platform's URLs can carry secrets.
 """
 
 import re
@@ -29,26 +29,26 @@ from typing import ClassVar
 from sivera.values import UNPRINTABLE, PlatformName
 
 LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?!(?:[a-z_.]+|[A-Z_.]+)(?![\w+/|.=-]))[\w+/|.=-]{24,}")
-"""Matches URLs, tokens and secrets, but not the long names of fields, in small letters or capitals only, nor ids."""
+"""Matches URLs, tokens and secrets, but neither ids nor the long names of fields, all in small letters or capitals."""
 LONGEST_CODE = 60
-"""Of a platform's code, which is a word or a number: Google's longest has 57 letters."""
+"""The longest code of a platform that is kept. A code is a word or a number; Google's longest has 57 letters."""
 
 
 class SiveraError(Exception):
-    """The base of all errors that are raised on purpose."""
+    """The base of all errors that we raise on purpose."""
 
 
 class ConfigurationError(SiveraError):
-    """A setting, block, key or database of ours is missing or wrong; the message names it and the remedy."""
+    """One of our settings, blocks, keys or databases is missing or wrong. The message names it and the remedy."""
 
 
 def _cleaned(text: str) -> str:
-    """Return one line of printable text: a platform's words are shown in terminals and stored in the database."""
+    """Return one line of printable text. A platform's words are shown in terminals and stored in the database."""
     return UNPRINTABLE.sub("", " ".join(text.split())).encode(errors="replace").decode()
 
 
 class ThrottleScope(StrEnum):
-    """Who has to wait after a platform's 'slow down'."""
+    """Which calls a platform's 'slow down' stops."""
 
     ACCOUNT_ENDPOINT = "account_endpoint"
     """This kind of call for one ad account, such as Meta's insights."""
@@ -62,7 +62,7 @@ class ThrottleScope(StrEnum):
 
 
 class PlatformError(SiveraError):
-    """A call to a platform failed. The message is a sentence without URLs or secrets, the code the platform's own."""
+    """A call to a platform failed. The message has no URL or secret; the code is the platform's own."""
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
         self.platform = platform
@@ -71,7 +71,7 @@ class PlatformError(SiveraError):
         super().__init__(platform, self.message, self.code)
 
     def __repr__(self) -> str:
-        # Prefect's log shows it at every retry.
+        # Prefect logs it at every retry.
         return f"{type(self).__name__}({str(self)!r})"
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class PlatformError(SiveraError):
 
 
 class Throttled(PlatformError):
-    """The platform says: slow down. `retry_after` is in seconds; `scope` says who has to wait."""
+    """The platform says 'slow down' to the calls of a `scope`. `retry_after` is in seconds."""
 
     def __init__(
         self,
@@ -97,27 +97,21 @@ class Throttled(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """The platform did not answer, or answered that it is in trouble: the same call may work in a moment.
-
-    `is_silence` says whether it counts towards an outage.
-    """
+    """The platform did not answer, or is in trouble. `is_silence` says whether that counts towards an outage."""
 
     is_silence: ClassVar[bool] = True
 
 
 class Unreached(Unavailable):
-    """There was no connection: the platform has not seen the call."""
+    """There was no connection, so the platform has not seen the call."""
 
 
 class TimedOut(Unavailable):
-    """The answer took too long; one to a smaller question may not."""
+    """The answer took too long. A smaller question may be answered in time."""
 
 
 class LeftAlone(Unavailable):
-    """It has failed several times and is left alone for minutes: an immediate retry is of no use.
-
-    `was_tried` says whether it failed just now, or was not even tried.
-    """
+    """It failed several times and rests for minutes. `was_tried` if it has just failed, not if it was left out."""
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None, was_tried: bool = False) -> None:
         super().__init__(platform, message, code)
@@ -134,27 +128,27 @@ class TokenRejected(PlatformError):
 
 
 class ReconnectRequired(PlatformError):
-    """The grant is gone: a person must connect the account again."""
+    """The grant no longer works: a person must connect the account again."""
 
 
 class GrantRevoked(ReconnectRequired):
-    """The grant's user has withdrawn it."""
+    """The user has revoked the grant."""
 
 
 class ScopeMissing(ReconnectRequired):
-    """The grant's user did not allow that we read ads."""
+    """The user did not allow us to read ads."""
 
 
 class NoAdAccounts(ReconnectRequired):
-    """The grant's user has no ad account."""
+    """The user has no ad account."""
 
 
 class AccountInaccessible(PlatformError):
-    """The grant works, but not for this account: it is closed, or the permission was withdrawn."""
+    """The grant works, but not for this account, which is closed or no longer shared with the user."""
 
 
 class Misconfigured(PlatformError):
-    """The platform refuses our application: client id, secret, API version or approval."""
+    """The platform refuses our application, not the user: client id, secret, API version or approval."""
 
 
 class WrongRedirect(Misconfigured):
@@ -162,4 +156,4 @@ class WrongRedirect(Misconfigured):
 
 
 class InvalidRequest(PlatformError):
-    """The platform refused a request, with a code that we do not know or that says the request is wrong."""
+    """The platform refused a request with a code that we do not know, or that calls the request invalid."""

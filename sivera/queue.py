@@ -1,4 +1,4 @@
-"""The order in which a run takes its work: platforms take turns, and one that wants no calls waits."""
+"""The order in which a run takes its work: platforms take turns, and one that takes no calls waits."""
 
 import time
 from collections import Counter, deque
@@ -21,10 +21,10 @@ ItemT = TypeVar("ItemT", bound=OfPlatform)
 
 
 class WorkQueue(Generic[ItemT]):
-    """The items that a run has not taken yet, in the order in which to take them. Not for several threads.
+    """The items that a run has not taken yet, in the order in which to take them. Threads may not share it.
 
-    At most `share` items of one platform are out at once while others can be called: a slow or silent platform must not
-    occupy every thread.
+    While other platforms can be called, at most `share` items of one platform are out at once, so a slow or silent
+    platform cannot occupy every thread.
     """
 
     def __init__(
@@ -37,11 +37,8 @@ class WorkQueue(Generic[ItemT]):
         for item in items:
             self._lanes.setdefault(item.platform, deque()).append(item)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes.values())) + len(self._later)
-
     def take(self, most: int) -> list[ItemT]:
-        """Return at most this many items of platforms that may be called; the platforms take turns."""
+        """Return at most this many items of platforms that may be called, in turns."""
         now = self._monotonic()
         for each in [each for each in self._later if each[0] <= now]:
             self._later.remove(each)
@@ -54,7 +51,7 @@ class WorkQueue(Generic[ItemT]):
         return taken
 
     def ended(self, item: ItemT) -> None:
-        """Record that an item that was taken has ended, in whatever way."""
+        """Record that a taken item has ended, successfully or not."""
         self._out[item.platform] -= 1
 
     def _ready(self) -> list[PlatformName | None]:
@@ -64,11 +61,11 @@ class WorkQueue(Generic[ItemT]):
         return [name for name in callable_ if self._out[name] < self._share]
 
     def put_back(self, item: ItemT, seconds: float = 0.0) -> None:
-        """Take an item again after this many seconds, before those that were not tried yet."""
+        """Return an item to the queue: after this many seconds it comes before those not tried yet."""
         self._later.append((self._monotonic() + seconds, item))
 
     def seconds_to_wait(self) -> float:
-        """Seconds until some item can be taken: 0 if one can be taken now, infinity if none is left."""
+        """Return the seconds until an item can be taken: 0 for now, infinity if none is left."""
         waits = [self._breaker.seconds_left(platform) for platform, lane in self._lanes.items() if lane]
         now = self._monotonic()
         waits += [max(0.0, at - now, self._breaker.seconds_left(item.platform)) for at, item in self._later]

@@ -1,4 +1,4 @@
-"""Lengths of time and sizes, written for people: in the terminal, in pages and in messages."""
+"""Durations and sizes for people to read, in the terminal, in pages and in messages."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -8,7 +8,7 @@ STEP = 1024
 
 
 def duration(length: timedelta | float) -> str:
-    """Return a length of time (or a number of seconds) in its two largest units: `48 s`, `3 min 04 s`, `2 d 07 h`."""
+    """Return a duration (or a number of seconds) in its two largest units: `48 s`, `3 min 04 s`, `2 d 07 h`."""
     seconds = max(0, round(length.total_seconds() if isinstance(length, timedelta) else length))
     for (large, of_large), (small, of_small) in pairwise(UNITS):
         if seconds >= of_large:
@@ -18,7 +18,7 @@ def duration(length: timedelta | float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in the unit that suits it, such as `12 kB` (of 1,024 bytes each)."""
+    """Return a number of bytes in a suitable unit, such as `12 kB` (of 1,024 bytes each)."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < STEP:
             return f"{count:.0f} {unit}"

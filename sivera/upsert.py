@@ -1,4 +1,4 @@
-"""The upsert of every copied table: many rows of one account in one statement; unchanged rows stay untouched."""
+"""The upsert of the copied tables: many rows of one account in one statement, which leaves unchanged rows alone."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 def upsert(table: str, key: Sequence[str], columns: Sequence[str], *given: str) -> str:
     """Return SQL that inserts new rows of an account and updates those that differ.
 
-    It takes `account_id`, `now`, and `rows` (a JSON array of objects as text) with the `columns`, which include the
-    key; those of `given` have one value for all rows, each a parameter of its name. Whatever is written is not missing
-    any more. For each row that it wrote it returns whether the row is new (`inserted`).
+    Its parameters are `account_id`, `now`, `rows` (a JSON array of objects as text, with the `columns`, which include
+    the key), and one for each `given` column, whose value is the same in all rows. Written rows are no longer missing.
+    For each of them it returns whether the row is new (`inserted`).
 
-    As text: SQLAlchemy does not cache an INSERT with ON CONFLICT, and compiling it each time took a sixth of a sync's
-    processor time.
+    It is text because SQLAlchemy does not cache an INSERT with ON CONFLICT, and compiling it each time took a sixth of
+    a sync's processor time.
     """
     compared = [*given, *(name for name in columns if name not in key), "missing_since"]
     known, new = (", ".join(f"{whose}.{name}" for name in compared) for whose in ("known", "excluded"))

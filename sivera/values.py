@@ -1,4 +1,4 @@
-"""The values that leave a platform client: frozen, normalised, and the same for all four platforms."""
+"""The values that platform clients return: frozen, normalised, and the same for all four platforms."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -11,29 +11,28 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
 )
-"""Control characters, and those that override the direction of a text (Unicode, UAX 9)."""
+"""Control characters, and characters that change the direction of a text (Unicode, UAX 9)."""
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without what controls a terminal or the direction of a text."""
+    """Return a text on one line, without characters that control a terminal or change the direction of a text."""
     return UNPRINTABLE.sub("", text.replace("\n", " ").replace("\t", " "))
 
 
 def _clean(text: str) -> str:
-    text.encode()  # half of a surrogate pair is no text
+    text.encode()  # fails on half of a surrogate pair
     return one_line(text)
 
 
 Name = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_clean)]
 """A text that people chose, on one line, without characters that could take over a terminal, a chat or a page."""
 
-
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$", max_length=255)]
-"""A text that a program chose, such as an id or a status. The database's indexes take none of some thousand bytes."""
+"""A text that a program chose, such as an id or a status. It is short enough for the database's indexes."""
 
 Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Figure = Annotated[Decimal, Field(gt=1 - 10**14, lt=10**14 - 1)]
-"""The database takes no larger ones: one would fail the write of all its neighbours."""
+"""A number that the database's columns can hold. A larger one would fail the write of all rows beside it."""
 
 
 class Value(BaseModel):
@@ -43,7 +42,7 @@ class Value(BaseModel):
 
 
 class PlatformName(StrEnum):
-    """The advertising platforms that Sivera knows."""
+    """The advertising platforms."""
 
     GOOGLE = "google"
     META = "meta"
@@ -52,7 +51,7 @@ class PlatformName(StrEnum):
 
 
 class AccountStatus(StrEnum):
-    """Whether an ad account can be read at all."""
+    """Whether an ad account can be read."""
 
     ACTIVE = "active"
     CLOSED = "closed"
@@ -61,7 +60,7 @@ class AccountStatus(StrEnum):
 class CampaignStatus(StrEnum):
     """A campaign's status, in words that mean the same on every platform.
 
-    `OTHER` covers states that a platform adds before we learn of them; the platform's own word is kept beside it.
+    `OTHER` covers states that we do not know yet. The platform's own word is kept beside it.
     """
 
     ACTIVE = "active"
@@ -75,8 +74,8 @@ class CampaignStatus(StrEnum):
 class BudgetKind(StrEnum):
     """What a campaign's budget limits.
 
-    `SHARED` is a daily amount that several campaigns draw on: count it once, by `Budget.budget_id`.
-    `LOWER_LEVEL` means that the ad sets or ad groups carry the budgets.
+    `SHARED` is a daily amount that several campaigns share: count it once, by `Budget.budget_id`.
+    `LOWER_LEVEL` means that the ad sets or ad groups have the budgets.
     """
 
     DAILY = "daily"
@@ -86,7 +85,7 @@ class BudgetKind(StrEnum):
 
 
 class Budget(Value):
-    """A campaign's budget; `amount` is in major units of `currency` (ISO 4217) and absent at a lower level."""
+    """A campaign's budget. `amount` is in major units of `currency` (ISO 4217), and None for `LOWER_LEVEL`."""
 
     kind: BudgetKind
     amount: Figure | None = None
@@ -95,10 +94,10 @@ class Budget(Value):
 
 
 class AdAccount(Value):
-    """An ad account that a grant can reach, with what is needed to call it.
+    """An ad account that a grant can reach, with everything needed to call it.
 
-    `timezone` is an IANA name; metric days are days there. `manager_id` is the Google manager account through which
-    it is reached; `region` the Amazon region that lists it (`na`, `eu`, `fe`).
+    `timezone` is an IANA name; metric days are days there. `manager_id` is the Google manager account through which it
+    is reached; `region` is the Amazon region that lists it (`na`, `eu`, `fe`).
     """
 
     external_id: Word
@@ -111,9 +110,9 @@ class AdAccount(Value):
 
 
 class Campaign(Value):
-    """A campaign as the platform describes it now; dates are days in the account's time zone.
+    """A campaign as the platform describes it now. Dates are days in the account's time zone.
 
-    If the platform reports no figures of the campaign, `is_reported` is false: then a day without a row is unknown.
+    `is_reported` is false if the platform reports no figures for the campaign. A day without a row is then unknown.
     """
 
     external_id: Word
@@ -129,7 +128,7 @@ class Campaign(Value):
 
 
 class DailyMetrics(Value):
-    """What one campaign did on one day of its account's time zone; money in major units of `currency`."""
+    """A campaign's figures on one day of its account's time zone. Money is in major units of `currency`."""
 
     campaign_id: Word
     day: date
@@ -159,10 +158,10 @@ class DateWindow(Value):
 
 
 class OddRow(Value):
-    """A row of a reply that was left out, because it is not as documented.
+    """A row of a reply that was left out because it is not as documented.
 
-    `id` is the platform's id of the thing, None if the row has none. `why` is a predicate, such as "sent a row without
-    a name" or "cannot be read: ...".
+    `id` is the platform's id, None if the row has none. `why` is a predicate, such as "sent a row without a name" or
+    "cannot be read: ...".
     """
 
     id: str | None
@@ -184,14 +183,14 @@ class AccountListing(Value):
 
 
 class Period(Value):
-    """A time span, for listings of what changed within it."""
+    """A time span, for listings of campaigns that changed within it."""
 
     since: datetime
     until: datetime
 
 
 class CampaignListing(Value):
-    """Campaigns as listed; `complete` says that nothing of the account (or ad product) is missing from them."""
+    """Listed campaigns. `complete` if these are all of the account (or ad product)."""
 
     campaigns: tuple[Campaign, ...]
     complete: bool
@@ -199,9 +198,9 @@ class CampaignListing(Value):
 
 
 class MetricsReading(Value):
-    """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out.
+    """Everything a platform has for a window. A day without a row is zero, unless rows were left out.
 
-    With `without_deleted`, the platform reported only on campaigns that it lists: what others lack is unknown.
+    With `without_deleted`, the platform reported only on campaigns that it lists: days that others lack are unknown.
     """
 
     window: DateWindow
@@ -211,7 +210,7 @@ class MetricsReading(Value):
 
 
 class DailyTotal(Value):
-    """What an account spent on a day of its time zone, also in campaigns that the platform does not report on."""
+    """What an account spent on a day of its time zone, including campaigns that the platform does not report on."""
 
     day: date
     spend: Figure
@@ -219,17 +218,14 @@ class DailyTotal(Value):
 
 
 class TotalsReading(Value):
-    """What an account spent on each day of a window, and the odd rows that were left out.
-
-    A day without spend may be absent.
-    """
+    """What an account spent on each day of a window. A day without spend may be absent."""
 
     days: tuple[DailyTotal, ...]
     left_out: tuple[OddRow, ...] = ()
 
 
 class ReportRequest(Value):
-    """A report that a platform prepares for us and that a later run collects."""
+    """A report that a platform prepares and a later run collects."""
 
     report_id: str
     ad_product: str
@@ -241,7 +237,7 @@ class GrantTokens(Value):
     """The tokens of one OAuth grant.
 
     `expires_in` is the access token's lifetime as the platform gave it (RFC 6749, section 5.1), None if it does not
-    expire. It is a length and not an instant, so no machine's clock decides when a token has expired.
+    expire. It is a duration, so no machine's clock decides when a token has expired.
     """
 
     access_token: SecretStr

@@ -44,8 +44,7 @@ def discover_accounts(grant: DueGrant) -> Discovery | State:
     """List the ad accounts of a grant again, and store what has changed."""
     tag_task_run(grant.platform)
     try:
-        client, tokens = grants.client(grant.platform), grants.tokens(grant.platform, grant.id)
-        return discover(resources.engine(), client, tokens, grant.id)
+        return discover(grants.tokens(grant.platform, grant.id))
     except Exception as error:  # noqa: BLE001 - what is not ours is raised again
         return end_attempt(error, logger, "Accounts not listed", credential_id=grant.id)
 

@@ -51,4 +51,4 @@ def _run_id() -> UUID | None:
 @once
 def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
     """The tokens of a grant."""
-    return GrantTokenSource(renewal_dependencies(), client(platform), credential_id, breaker())
+    return GrantTokenSource(renewal_dependencies(), client(platform), credential_id)

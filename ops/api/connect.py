@@ -1,8 +1,9 @@
-"""The pages on which a team's user connects a grant: who asks for what, the consent, and what came of it.
+"""The pages on which a team's user connects a grant.
 
-`/connect/PLATFORM?team=…&link=…` asks, `/connect/callback` takes the platform's answer and redirects at once, so that
-no history keeps its code, and `/connect/done` says what came of it. As RFC 9700 asks, a state works once and only in
-the browser that began it, for one exact redirect; no page sends a referrer or shows in a frame.
+`/connect/PLATFORM?team=…&link=…` says who asks for what. `/connect/callback` receives the platform's answer and
+redirects at once, so that no browser history keeps its code. `/connect/done` shows the result. As RFC 9700 demands, a
+state works once, only in the browser that started it and for one exact redirect. No page sends a referrer or can be
+framed.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ from tasks.events import notify
 
 DONE = "/connect/done"
 PREFIX = "/connect/"
-"""Everything below it is open to people without our secret."""
+"""Everything below this path is open to people without our secret."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
@@ -55,13 +56,13 @@ HEADERS = {
 }
 
 OUTCOME = Place("connect", "outcome", "page")
-"""Of the grant that was connected; it travels encrypted in the address of the last page."""
+"""The place of what was connected, which is encrypted in the address of the last page."""
 STATEMENT_SECONDS = 10
 AT_ONCE = 10
-"""How many visitors of a page are served at once. A slow platform leaves threads and connections to the database for
-other calls of the HTTP API."""
+"""How many visitors of a page are served at once, so a slow platform leaves threads and database connections for other
+calls of the HTTP API."""
 MOST_BYTES = 10_000
-"""Of a form; ours has some hundred."""
+"""The largest form that is read. Ours has a few hundred bytes."""
 
 logger = logging.getLogger("sivera.api")
 
@@ -76,7 +77,7 @@ class Tools(NamedTuple):
 
 @contextmanager
 def open_tools() -> Iterator[Tools]:
-    """Open what the blocks name. Each request does so again: a changed block needs no restart."""
+    """Open what the blocks name. Each request opens it again, so a changed block needs no restart."""
     with engine_on(load_database_url(), statement_seconds=STATEMENT_SECONDS) as engine, ExitStack() as opened:
 
         def client(platform: PlatformName) -> PlatformClient:
@@ -90,17 +91,13 @@ Answer = Callable[[Tools, Request, bytes], Response]
 
 @dataclass(frozen=True)
 class ConnectPages:
-    """The pages, at the address where browsers reach them, such as https://jobs.example.com."""
+    """The pages below the address at which browsers reach them, such as https://jobs.example.com."""
 
     public_url: str
     tools: Callable[[], AbstractContextManager[Tools]] = open_tools
 
     def routes(self) -> list[Route]:
-        """Return the routes.
-
-        Raises:
-            ConfigurationError: The public address does not fit.
-        """
+        """Return the routes; ConfigurationError if the public address does not fit."""
         callback_of(self.public_url)
         return [
             route(CALLBACK, self._page(self._take_answer), "GET"),
@@ -109,13 +106,13 @@ class ConnectPages:
         ]
 
     def _ask(self, tools: Tools, request: Request, body: bytes) -> Response:
-        """Say who asks for what; with the form of that page, go on to the platform."""
+        """Show who asks for what. Once that page's form is sent, go on to the platform."""
         try:
             platform = PlatformName(request.path_params["platform"])
         except ValueError:
             raise ConsentRefused(Refusal.LINK_UNKNOWN) from None
         team, link = request.query_params.get("team", ""), request.query_params.get("link", "")
-        # Another tab may have begun a consent in this browser.
+        # Another tab of this browser may have started a consent.
         browser = request.cookies.get(self._cookie) or secrets.token_urlsafe(32)
         proof = hmac.digest(browser.encode(), link.encode(), hashlib.sha256).hex()
         with Session(tools.engine) as session:
@@ -123,7 +120,7 @@ class ConnectPages:
             consent.check_unused(session, link, platform)
         client = tools.client(platform)
         form = dict(parse_qsl(body.decode("ascii", errors="replace")))
-        # A page elsewhere can send this form, but does not know the cookie (CSRF).
+        # Another site can send this form, but does not know the cookie (CSRF).
         if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
             regions = client.login.regions
             again = "proof" in form
@@ -140,7 +137,7 @@ class ConnectPages:
                 browser=browser,
                 link=link,
             )
-            # Not a redirect: the policy on forms would hold for whatever the platform redirects to as well.
+            # Not a redirect, because the form policy would then apply to the platform's own redirects as well.
             page = render("leave", request, platform=platform, target=target)
         response = HTMLResponse(page)
         response.set_cookie(
@@ -149,7 +146,7 @@ class ConnectPages:
             max_age=int(consent.STATE_LIFE.total_seconds()),
             secure=self._is_https,
             httponly=True,
-            # The platform leads back here, which is a visit from another site.
+            # The platform sends the browser back here, which is a visit from another site.
             samesite="lax",
         )
         return response
@@ -176,16 +173,15 @@ class ConnectPages:
                 outcome = from_address(tools.keyring, request.query_params.get("of", ""), OUTCOME)
             except UndecryptableError:
                 raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
-            # Whoever finds the address in a history learns no names; a tab that is loaded again still says 'done'.
+            # Anyone who later finds the address in a history learns no names. A reloaded tab still says 'done'.
             is_fresh = read_clock(session).timestamp() <= outcome["until"]
-            found = accounts_of(session, outcome["credential_id"]) if is_fresh else None
-        accounts = None if found is None else [account.name for account in found]
+            accounts = [each.name for each in accounts_of(session, outcome["credential_id"])] if is_fresh else None
         platform, team, left_out = PlatformName(outcome["platform"]), outcome["team"], outcome["left_out"]
         page = render("done", request, platform=platform, team=team, accounts=accounts, left_out=left_out)
         return HTMLResponse(page)
 
     def _page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Answer in a thread, and whatever happens with a page that a person can read."""
+        """Return an endpoint that answers in a thread, and always with a page that a person can read."""
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
         async def endpoint(request: Request) -> Response:
@@ -206,11 +202,11 @@ class ConnectPages:
             page = render("refused", request, platform=refused.platform, why=refused.why, detail=detail)
             return HTMLResponse(page, HTTPStatus.BAD_REQUEST)
         except Exception as error:
-            # A sentence says what a person of ours can do, and needs no traceback.
+            # If a sentence tells our operator what to do, no traceback is needed.
             if said := str(error) if isinstance(error, SiveraError) else explain(error):
                 logger.warning("A team's user could not connect a grant: %s", said)
             else:
-                logger.exception("A defect of ours kept a team's user from connecting a grant")
+                logger.exception("A defect of Sivera Jobs kept a team's user from connecting a grant")
         return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
 
     @property
@@ -219,12 +215,12 @@ class ConnectPages:
 
     @property
     def _cookie(self) -> str:
-        # With this prefix no neighbouring host can set it.
+        # The prefix keeps neighbouring hosts from setting it.
         return "__Host-sivera-connect" if self._is_https else "sivera-connect"
 
 
 async def _read_form(request: Request) -> bytes:
-    """Return the body; nothing of one that is too long to be our form."""
+    """Return the body, or nothing if it is too long to be our form."""
     body = b""
     async for part in request.stream():
         body += part

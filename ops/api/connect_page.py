@@ -1,4 +1,4 @@
-"""What the pages for connecting say, in English and Korean."""
+"""The texts of the pages on which a team's user connects a grant, in English and Korean."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from sivera.reports.texts import PLATFORM_NAMES
 from sivera.values import PlatformName
 
 LANGUAGES = ("en", "ko")
-"""In the order of all texts here."""
+"""The order of the texts below."""
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "ask_title": ("Connect {platform} for {team}", "{team} 팀의 {platform} 연결"),
@@ -23,21 +23,21 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "what_title": ("What Sivera asks for", "요청하는 권한"),
     "what": (
-        "To read the ad accounts that you reach: their campaigns, and their daily figures.",
+        "To read the campaigns and daily figures of the ad accounts that you have access to.",
         "접근할 수 있는 광고 계정의 캠페인과 일별 수치를 읽을 권한입니다.",
     ),
     "manages": (
-        "{platform} has no permission for reading alone, so its page also speaks of managing. Sivera changes nothing.",
+        "{platform} has no read-only permission, so its page also mentions managing. Sivera changes nothing.",
         "{platform}에는 읽기 전용 권한이 없어 동의 화면에 관리 권한이 표시됩니다. Sivera는 아무것도 바꾸지 않습니다.",
     ),
     "why_title": ("Why", "이유"),
     "why": (
-        "With these figures Sivera writes the team's reports, watches its budgets, and warns when spending runs away.",
+        "Sivera uses these figures for the team's reports and budgets, and to warn when spending runs away.",
         "이 수치로 팀의 보고서를 작성하고, 예산을 확인하고, 지출이 급증하면 알립니다.",
     ),
     "next_title": ("What happens next", "다음 단계"),
     "next": (
-        "{platform} asks you to log in and to allow it. Then you come back here. You can take it back there any time.",
+        "{platform} asks you to log in and allow access. Then you return here. You can revoke it there at any time.",
         "{platform}에 로그인해 동의하면 이 페이지로 돌아옵니다. 동의는 언제든지 그곳에서 철회할 수 있습니다.",
     ),
     "region": ("Where is the advertiser registered?", "광고주가 등록된 지역을 선택하세요"),
@@ -46,7 +46,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "region_fe": ("Japan, Australia, Singapore", "일본, 호주, 싱가포르"),
     "button": ("Continue to {platform}", "{platform}로 계속"),
     "again": (
-        "The page was open for too long, or your browser blocks cookies. Allow cookies for this page, and press again.",
+        "The page was open for too long, or your browser blocks cookies. Allow cookies for this page and try again.",
         "페이지를 너무 오래 열어 두었거나 쿠키가 차단되어 있습니다. 이 페이지의 쿠키를 허용하고 다시 눌러 주세요.",
     ),
     "leave_title": ("Continuing to {platform}", "{platform}로 이동합니다"),
@@ -65,11 +65,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "팀의 다른 사용자가 이미 모든 광고 계정을 연결했습니다. 빠진 계정은 없습니다.",
     ),
     "left_out": (
-        "{left_out} more could not be read. Sivera tries them again every day.",
+        "{left_out} more could not be read. Sivera tries again every day.",
         "{left_out}개 계정은 읽지 못했습니다. 매일 다시 시도합니다.",
     ),
     "done_next": (
-        "The first figures are there within two hours. You can close this page.",
+        "The first figures will be there within two hours. You can close this page.",
         "첫 수치는 두 시간 안에 표시됩니다. 이 페이지를 닫아도 됩니다.",
     ),
     "refused_title": ("Nothing was connected", "연결되지 않았습니다"),
@@ -83,15 +83,15 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 
 REFUSALS: Mapping[Refusal, tuple[str, str]] = {
     Refusal.DENIED: (
-        "You did not allow it. If that was a mistake, open the link again, and allow it.",
+        "You did not allow access. If that was a mistake, open the link again and allow it.",
         "동의하지 않았습니다. 실수였다면 링크를 다시 열고 동의해 주세요.",
     ),
     Refusal.SCOPE_MISSING: (
-        "A permission was not ticked. Open the link again, and leave every permission ticked.",
+        "A permission was not ticked. Open the link again and leave every permission ticked.",
         "일부 권한이 선택되지 않았습니다. 링크를 다시 열고 모든 권한을 선택한 채로 두세요.",
     ),
     Refusal.NO_ACCOUNTS: (
-        "This user reaches no ad account. Open the link again, and log in as a user who does.",
+        "This user has no access to an ad account. Open the link again and log in as a user who has.",
         "이 사용자는 접근할 수 있는 광고 계정이 없습니다. 링크를 다시 열고, 광고 계정이 있는 사용자로 로그인해 주세요.",
     ),
     Refusal.APP_REFUSED: (
@@ -107,15 +107,15 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "플랫폼의 응답이 너무 늦었거나 두 번 왔습니다. 링크를 다시 열어 주세요.",
     ),
     Refusal.PLATFORM_FAILED: (
-        "The platform could not finish it. Open the link again in a few minutes.",
+        "The platform could not finish the connection. Open the link again in a few minutes.",
         "플랫폼이 연결을 끝내지 못했습니다. 몇 분 뒤에 링크를 다시 열어 주세요.",
     ),
     Refusal.STATE_UNKNOWN: (
-        "This address belongs to no connection that was begun here. Open the link that you were sent.",
+        "This address does not belong to a connection that was started here. Open the link that you were sent.",
         "여기에서 시작한 연결의 주소가 아닙니다. 받은 링크를 열어 주세요.",
     ),
     Refusal.STATE_EXPIRED: (
-        "It took longer than ten minutes. Open the link again.",
+        "Connecting took longer than ten minutes. Open the link again.",
         "10분이 넘게 걸렸습니다. 링크를 다시 열어 주세요.",
     ),
     Refusal.STATE_USED: (
@@ -123,11 +123,11 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "이미 사용한 응답입니다. 연결되지 않았다면 링크를 다시 열어 주세요.",
     ),
     Refusal.OTHER_BROWSER: (
-        "This was begun in another browser, or cookies are blocked. Open the link again in this browser.",
+        "This was started in another browser, or cookies are blocked. Open the link again in this browser.",
         "다른 브라우저에서 시작했거나 쿠키가 차단되어 있습니다. 이 브라우저에서 링크를 다시 열어 주세요.",
     ),
     Refusal.OTHER_PLATFORM: (
-        "This answer is not the one of the platform that was asked. Open the link again.",
+        "This answer does not come from the platform that was asked. Open the link again.",
         "요청한 플랫폼의 응답이 아닙니다. 링크를 다시 열어 주세요.",
     ),
     Refusal.LINK_USED: (
@@ -135,7 +135,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "이미 연결에 사용한 링크입니다. 다시 연결하려면 링크를 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
     Refusal.LINK_UNKNOWN: (
-        "This link is incomplete or was changed. Copy it whole, or ask the person who sent it for a new one.",
+        "This link is incomplete or was changed. Copy all of it, or ask the person who sent it for a new one.",
         "링크가 잘렸거나 바뀌었습니다. 링크 전체를 복사하거나, 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
     Refusal.LINK_EXPIRED: (
@@ -146,14 +146,14 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
 """What a refusal means for the team's user."""
 
 ACCEPTED = re.compile(r"\s*([a-z]+)(?:-[a-z0-9-]+)?\s*(?:;\s*q=([01](?:\.[0-9]*)?)\s*)?")
-"""A language, and how much a browser prefers it."""
+"""A language and its weight in an Accept-Language header."""
 
 MANAGES = (PlatformName.GOOGLE, PlatformName.AMAZON)
-"""Platforms without a permission that only lets us read."""
+"""Platforms without a read-only permission."""
 
 
 def render(kind: str, request: Request, *, platform: PlatformName | None = None, **said: Any) -> str:
-    """Return a page in the language that the browser prefers; `said` fills the texts and the template."""
+    """Return a page in the browser's preferred language. `said` fills in the texts and the template."""
     language = language_of(request.headers.get("accept-language", ""))
     named = {"platform": PLATFORM_NAMES[platform] if platform else "", **said}
 
@@ -165,7 +165,7 @@ def render(kind: str, request: Request, *, platform: PlatformName | None = None,
 
 
 def language_of(accepted: str) -> str:
-    """Return the one of our languages that a browser prefers (RFC 9110, 12.5.4); English if it names neither."""
+    """Return which of our languages a browser prefers (RFC 9110, 12.5.4); English if it names neither."""
     named = [found for part in accepted.lower().split(",") if (found := ACCEPTED.fullmatch(part))]
     known = [(float(found[2] or 1), found[1]) for found in named if found[1] in LANGUAGES]
     weight, language = max(known, key=lambda each: each[0], default=(0.0, ""))

@@ -160,7 +160,7 @@ def discover_accounts(id: GrantId, /) -> None:  # noqa: A002 - its name
     with open_resources() as engine:
         with Session(engine) as session:
             platform = PlatformName(_find(session, id)[0].platform)
-        found = discover(engine, grants.client(platform), grants.tokens(platform, id), id)
+        found = discover(grants.tokens(platform, id))
     new = sum(change.what == "new" for change in found.changes)
     say(f"Grant {id} carries {len(found.account_ids)} ad accounts, {new} of them new.")
     for change in found.changes:

@@ -1,1 +1,1 @@
-"""Ad accounts, as the database knows them."""
+"""Ad accounts in the database."""

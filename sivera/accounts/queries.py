@@ -1,4 +1,4 @@
-"""Questions about ad accounts: which are due, how to sync one, and how it went."""
+"""Questions about ad accounts: which are due, how fresh they are, and which days were read."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from enum import StrEnum
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Interval,
     Row,
     Subquery,
     and_,
@@ -14,12 +15,12 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
-    null,
     select,
     text,
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -32,22 +33,22 @@ from sivera.values import PlatformName
 ACTIVE = "active"
 
 SLOW_LANE_LONGEST = timedelta(hours=24)
-"""The longest rest of an account or a part. A time further ahead is no time of ours."""
+"""The longest rest of an account or a part. A stored time further ahead is invalid."""
 
 DESCRIBED = tuple(values.AdAccount.model_fields)
-"""The columns that a platform describes an account with."""
-
-NOISE, NOISE_SHARE = "0.01", "0.005"
-"""Platforms round, and sum an account at another moment than its campaigns: so small a difference means nothing."""
+"""The columns with a platform's description of an account."""
 
 IS_UNATTRIBUTED = AccountDailyTotal.unattributed > func.greatest(
-    literal_column(NOISE), AccountDailyTotal.spend * literal_column(NOISE_SHARE)
+    literal_column("0.01"), AccountDailyTotal.spend * literal_column("0.005")
 )
-"""Whether a day has spend that no campaign has: more than a cent and than half a percent of the account's spend."""
+"""Whether a day has spend that belongs to no campaign: more than a cent and half a percent of the account's spend.
+
+Platforms round, and sum up an account at another moment than its campaigns, so a smaller difference means nothing.
+"""
 
 
 class Lane(StrEnum):
-    """What a run does with an active account of a grant that is not disconnected."""
+    """What a run does with an active account whose grant is not disconnected."""
 
     DUE = "due"
     WAITING = "waiting"
@@ -57,7 +58,7 @@ class Lane(StrEnum):
 
 
 def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
-    """Whether an account is in the slow lane."""
+    """Return whether an account is in the slow lane."""
     return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
 
 
@@ -68,14 +69,14 @@ def accounts_to_sync(
     teams: Sequence[str] = (),
     account_ids: Sequence[int] = (),
 ) -> Sequence[Row[tuple[int, str, str, str, datetime]]]:
-    """Return id, platform, name and lane of the accounts of a run, and since when each waits to be synced.
+    """Return id, platform, name and lane of a run's accounts, and since when each has been waiting to be synced.
 
-    The least recently synced come first, platforms taking turns. Accounts that are asked for by id do not rest.
+    The least recently synced come first, with platforms taking turns. Accounts selected by id do not rest.
     """
     grant = PlatformCredential
     oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
     tried_at, rested_at = past(AdAccount.last_attempt_at, now), past(AdAccount.next_attempt_at, now)
-    begun = func.greatest(AdAccount.created_at, past(grant.status_since, now))
+    ready_at = func.greatest(AdAccount.created_at, past(grant.status_since, now))
     lane = case(
         (grant.status.in_(WAITING), Lane.WAITING),
         (false() if account_ids else rests(now), Lane.RESTING),
@@ -84,7 +85,7 @@ def accounts_to_sync(
     turn = func.row_number().over(partition_by=(AdAccount.platform, lane), order_by=oldest)
     return session.execute(
         select(AdAccount.id, AdAccount.platform, AdAccount.name, lane.label("lane"))
-        .add_columns(func.greatest(begun, tried_at, rested_at).label("waits_since"))
+        .add_columns(func.greatest(ready_at, tried_at, rested_at).label("waits_since"))
         .join(grant, grant.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
         .where(
@@ -99,19 +100,19 @@ def accounts_to_sync(
 
 
 def get_account(session: Session, account_id: int) -> AdAccount | None:
-    """Return an account, or None."""
+    """Return an account, if it exists."""
     return session.get(AdAccount, account_id)
 
 
 def find_account(session: Session, account_id: int) -> AdAccount:
-    """Return an account; ConfigurationError if there is none."""
+    """Return an account; ConfigurationError if it does not exist."""
     if found := get_account(session, account_id):
         return found
     raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
 
 
 def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
-    """Return the accounts that a grant carries, by id."""
+    """Return the accounts of a grant, by id."""
     return session.scalars(
         select(AdAccount)
         .where(AdAccount.credential_id == credential_id)
@@ -133,9 +134,9 @@ _UPSERT = text(f"""
 def upsert_accounts(
     session: Session, credential: PlatformCredential, accounts: Sequence[values.AdAccount]
 ) -> Sequence[AdAccount]:
-    """Write the accounts that a grant reaches and return those it carries; their sync state stays.
+    """Store the accounts that a grant reaches, and return those it carries. Their sync state stays.
 
-    If another working grant of the team carries an account, the account stays there, and is not returned.
+    An account that another working grant of the team carries stays with that grant, and is not returned.
     """
     given = {"team": credential.team_id, "platform": credential.platform, "grant": credential.id}
     rows = orjson.dumps([account.model_dump() for account in accounts]).decode()
@@ -162,7 +163,7 @@ def mark_unlisted(
 
 
 def leave_slow_lane(session: Session, credential_id: int) -> None:
-    """Take all accounts of a grant, and all their parts, out of the slow lane."""
+    """Take all accounts of a grant and their parts out of the slow lane."""
     mine = AdAccount.credential_id == credential_id
     session.execute(update(AdAccount).where(mine).values(next_attempt_at=None, consecutive_failures=0))
     parts = update(SyncPart).where(SyncPart.account_id.in_(select(AdAccount.id).where(mine)))
@@ -170,7 +171,7 @@ def leave_slow_lane(session: Session, credential_id: int) -> None:
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:
-    """Return every account with its team's name, its grant's status and the reason for it."""
+    """Return every account with its team's name, and its grant's status and the reason for it."""
     return session.execute(
         select(AdAccount, Team.name, PlatformCredential.status, PlatformCredential.status_reason)
         .join(Team, Team.id == AdAccount.team_id)
@@ -180,7 +181,7 @@ def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, s
 
 
 def count_ahead(session: Session) -> int:
-    """Count the accounts with a time of their sync that is ahead of the database's clock."""
+    """Count the accounts with a time of a sync that is ahead of the database's clock."""
     of_parts = func.greatest(SyncPart.as_of, SyncPart.figures_as_of, SyncPart.last_ok_at, SyncPart.last_full_at)
     times = func.greatest(AdAccount.last_attempt_at, AdAccount.last_synced_at, AdAccount.last_full_sync_at, of_parts)
     statement = select(func.count(AdAccount.id.distinct())).outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
@@ -188,28 +189,25 @@ def count_ahead(session: Session) -> int:
 
 
 def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
-    """Count the accounts that should be synced, by platform and how many bounds the last sync's age has reached.
+    """Count the active accounts by platform and the number of bounds that their last sync's age has reached.
 
-    That is None if an account was never synced.
+    The number is None for accounts that were never synced.
     """
     now = func.statement_timestamp()
     age = now - past(AdAccount.last_synced_at, now)
-    reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
-    aged = (
-        select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))
+    reached = func.width_bucket(age, array(bounds, type_=Interval))
+    return session.execute(
+        select(AdAccount.platform, reached.label("reached"), func.count())
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
-        .subquery()
-    )
-    return session.execute(
-        select(aged.c.platform, aged.c.place, func.count()).group_by(aged.c.platform, aged.c.place)
+        .group_by(AdAccount.platform, "reached")
     ).all()
 
 
 def coverage() -> Subquery:
-    """Return the days of which an account's figures were read, by `account_id`.
+    """Return the days for which an account's figures were read, by `account_id`.
 
-    On a platform with ad products, of each of them; `lacks_product` is true if one was never read.
+    On a platform with ad products these are the days read for all of them. `lacks_product` if one was never read.
     """
     is_read = SyncPart.covered_since.is_not(None)
     return (

@@ -1,4 +1,4 @@
-"""Connecting a team's grant: its ad accounts are listed at the platform, then all is stored in one transaction."""
+"""Connect a team's grant: list its ad accounts at the platform, then store everything in one transaction."""
 
 from functools import partial
 
@@ -18,13 +18,13 @@ from sivera.values import AccountListing, GrantTokens, OddRow, PlatformName, Val
 
 
 class AccountsNotListed(SiveraError):
-    """A grant is stored, but its ad accounts could not be listed."""
+    """The grant is stored, but its ad accounts could not be listed."""
 
 
 class Connection(Value):
-    """A grant that was connected, and our ids of the accounts that it carries.
+    """A connected grant, and our ids of the ad accounts that it carries.
 
-    `reached` counts the accounts that the platform listed, `left_out` names those that could not be read.
+    `reached` counts the accounts that the platform listed. `left_out` are those that could not be read.
     """
 
     platform: PlatformName
@@ -47,14 +47,13 @@ def connect(
     notify: Notify = lambda *_: None,
     found: AccountListing | None = None,
 ) -> Connection:
-    """Connect a team's grant with tokens that its platform has just given.
+    """Connect a team's grant with tokens that its platform has just issued.
 
-    Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
-    that is under way loses: its answer is refused. `found` are the ad accounts that the grant reaches; left out, the
-    platform is asked. `notify` is called if the grant works again.
+    If the team already has a grant of this platform and name, its tokens are replaced and it works again; `notify` is
+    then called. The answer of a renewal in progress is discarded. Without `found`, the ad accounts are listed here.
 
     Raises:
-        PlatformError: The platform does not take the token; nothing was stored.
+        PlatformError: The platform rejects the token; nothing was stored.
     """
     if found is None:
         found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
@@ -64,9 +63,8 @@ def connect(
         queries.replace_tokens(session, credential, sealed, tokens.expires_in)
         event = recover(session, credential.id)
         carried = account_queries.upsert_accounts(session, credential, found.accounts)
-        # Connecting again fixes what put them into the slow lane.
         account_queries.leave_slow_lane(session, credential.id)
-        if found.accounts:  # else the next run asks again
+        if found.accounts:  # without any, the next run lists them again
             queries.record_discovery(session, credential.id, found.data_access_ends)
         connection = Connection(
             platform=client.platform,
@@ -92,13 +90,13 @@ def connect_token(
     name: str = "main",
     notify: Notify = lambda *_: None,
 ) -> Connection:
-    """Connect a grant with the one token that a person has. Renewing it first proves it and says when it ends.
+    """Connect a grant with the one token that a person has: the refresh token if the platform has one (`FACTS`).
 
-    The token is the refresh token on platforms that have one (`FACTS`), else the access token.
+    The token is renewed first, which proves that it works and tells when it ends.
 
     Raises:
-        PlatformError: The platform does not take the token; nothing was stored.
-        AccountsNotListed: The platform replaced the token, and then failed: the grant is stored, without ad accounts.
+        PlatformError: The platform rejects the token; nothing was stored.
+        AccountsNotListed: The platform replaced the token and then failed: the grant is stored without ad accounts.
     """
     refreshes = FACTS[client.platform].by_refresh_token
     pasted = GrantTokens(access_token=SecretStr("") if refreshes else token, refresh_token=token if refreshes else None)
@@ -111,7 +109,7 @@ def connect_token(
     except PlatformError as error:
         if tokens.refresh_token == pasted.refresh_token:
             raise
-        # The person's token is spent, and nobody else has its successor.
+        # The person's token is spent, and this is the only copy of its successor.
         id_ = store(found=AccountListing(accounts=())).credential_id
         raise AccountsNotListed(
             f"Connected grant {id_}, because the platform has replaced its token, but its ad accounts could not be "

@@ -1,6 +1,6 @@
-"""Connecting a grant by a consent in the browser (RFC 6749, 4.1, with the advice of RFC 9700).
+"""Connect a grant by a consent in the browser (RFC 6749, 4.1, with the advice of RFC 9700).
 
-`begin` gives the address of the platform's consent page. The platform sends the browser back to our redirect with a
+`begin` returns the address of the platform's consent page. The platform sends the browser back to our redirect with a
 code and the `state` of this consent, and `finish` connects the grant. A state works once, for ten minutes, for one
 platform, one redirect and one browser.
 """
@@ -28,7 +28,7 @@ from sivera.values import AccountListing, PlatformName
 
 STATE_LIFE = timedelta(minutes=10)
 LINK_LIFE = timedelta(hours=24)
-"""A link to begin a consent lives this long, and leads to one grant."""
+"""How long a link to a consent is valid. It connects one grant."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -44,15 +44,15 @@ def begin(
     browser: str | None = None,
     link: str | None = None,
 ) -> str:
-    """Begin the consent for a team's grant, and return the address of the consent page.
+    """Start the consent for a team's grant, and return the address of the consent page.
 
-    The platform sends the browser to `redirect_uri`, which has to be registered there. `name` tells a team's grants on
-    one platform apart. `region` is one with a consent page of its own; left out, the platform's first. `browser` is a
-    secret in a cookie of the browser that may bring the answer; None if it comes to this machine. `link` is what is
-    unique about the link that begins it; a link leads to one grant.
+    The platform sends the browser to `redirect_uri`, which must be registered there. `name` tells a team's grants on
+    one platform apart. `region` defaults to the platform's first one. Only the browser whose cookie holds the secret
+    `browser` may bring the answer; None if the answer comes to this machine. `link` identifies the link that the user
+    opened, if there was one.
 
     Raises:
-        ConfigurationError: The redirect or the region is none.
+        ConfigurationError: The redirect or the region is not valid.
         ConsentRefused: The link was used before.
     """
     check_redirect(redirect_uri)
@@ -90,13 +90,10 @@ def finish(
     browser: str | None = None,
     notify: Notify = lambda *_: None,
 ) -> Connection:
-    """Connect the grant of a consent with the platform's answer: its address, with code and state in the query.
+    """Connect the grant of a consent. `answer_url` is where the platform sent the browser, with code and state.
 
-    The state is used up, whatever comes of it; that of another browser or redirect is left alone. `browser` is the
-    secret that was given to `begin`. The code is exchanged, the ad accounts are listed, and all is stored at once.
-
-    Raises:
-        ConsentRefused: Nothing was stored; it says why.
+    This uses up the state, even if connecting fails. A state that belongs to another browser or redirect stays valid.
+    `browser` is the secret that `begin` was given. ConsentRefused tells why nothing was stored.
     """
     redirect_uri, answer = _parts(answer_url)
     state = _use_state(engine, answer.get("state", ""), redirect_uri, _hash(browser) if browser else None)
@@ -116,7 +113,7 @@ def finish(
 
 
 def challenge_of(verifier: str) -> str:
-    """Return the challenge of a code verifier (RFC 7636, 4.2, S256)."""
+    """Return the PKCE challenge of a code verifier (RFC 7636, 4.2, S256)."""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
@@ -163,7 +160,7 @@ def _accounts(client: PlatformClient, token: StaticToken) -> AccountListing:
 
 
 def _parts(answer_url: str) -> tuple[str, dict[str, str]]:
-    # A parameter that comes twice does not count (RFC 6749, 3.1).
+    # A repeated parameter is invalid (RFC 6749, 3.1).
     redirect_uri, _, rest = answer_url.strip().partition("?")
     pairs = parse_qsl(rest.partition("#")[0], keep_blank_values=True)
     names = [name for name, _ in pairs]
@@ -171,13 +168,13 @@ def _parts(answer_url: str) -> tuple[str, dict[str, str]]:
 
 
 def check_unused(session: Session, link: str, platform: PlatformName) -> None:
-    """Raise ConsentRefused if a consent that was begun with a link has connected a grant, or is about to."""
+    """Raise ConsentRefused if a consent of this link has connected a grant, or is about to."""
     if queries.is_link_used(session, _hash(link)):
         raise ConsentRefused(Refusal.LINK_USED, platform)
 
 
 def check_redirect(redirect_uri: str) -> None:
-    """Raise ConfigurationError unless a redirect is an https address, or an http one of this machine (RFC 8252)."""
+    """Raise ConfigurationError unless the redirect is an https address, or an http one of this machine (RFC 8252)."""
     try:
         parts = urlsplit(redirect_uri)
         is_address = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
@@ -192,7 +189,7 @@ def check_redirect(redirect_uri: str) -> None:
 
 
 def is_loopback(redirect_uri: str) -> bool:
-    """Return whether a redirect leads to a plain HTTP server of this machine."""
+    """Return whether the redirect leads to a plain HTTP server on this machine."""
     parts = urlsplit(redirect_uri)
     return parts.scheme == "http" and parts.hostname in LOOPBACK
 

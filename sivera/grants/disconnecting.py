@@ -1,6 +1,6 @@
-"""Disconnecting a grant: its platform is asked to revoke it, its tokens are forgotten, and its figures stay.
+"""Disconnect a grant: revoke it at its platform and forget its tokens. Its figures stay.
 
-The platform comes first: if it does not answer, nothing is changed, since only the tokens can end what they allow.
+The platform comes first. If it does not answer, nothing changes, because revoking needs the tokens.
 """
 
 from contextlib import suppress
@@ -20,58 +20,57 @@ REASON = "it was disconnected with `sivera credentials disconnect`"
 
 
 class Ending(StrEnum):
-    """What a platform did about a grant that we let go."""
+    """What the platform did about a disconnected grant."""
 
     REVOKED = "revoked"
     ENDED = "ended"
-    """It takes the tokens no more: there is nothing to revoke."""
+    """It no longer accepts the tokens, so there is nothing to revoke."""
     LEFT = "left"
-    """It has no call for that, or was not asked: a user has to take our access away."""
+    """It has no call for revoking, or was not asked: a user must remove our access there."""
 
 
 class NotDisconnectedError(SiveraError):
-    """A grant was not disconnected; it is as it was before."""
+    """The grant was not disconnected, and is unchanged."""
 
 
 def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credential_id: int) -> Ending:
-    """Revoke a grant at its platform, and forget its tokens. Without a client, the platform is not asked.
+    """Revoke a grant at its platform and forget its tokens. Without a client, the platform is not asked.
 
     Raises:
-        NotDisconnectedError: The platform did not revoke it, its tokens cannot be read, or somebody renews or connects
-            it; nothing was changed.
+        NotDisconnectedError: The platform did not revoke it, its tokens cannot be read, or it is being renewed or was
+            connected again; nothing was changed.
     """
     owner = new_owner()
-    is_done = False
     try:
         ending = _revoke(deps, client, credential_id, owner)
-        if ending is not None:
-            with Session(deps.engine) as session, session.begin():
-                is_done = queries.forget_tokens(session, credential_id, owner, REASON)
+        with Session(deps.engine) as session, session.begin():
+            is_done = queries.forget_tokens(session, credential_id, owner, REASON)
+    except NotDisconnectedError:
+        raise
     except SiveraError as error:
         raise NotDisconnectedError(
             f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): "
-            "disconnect it once that is over, or give --without-revoking to forget its tokens all the same"
+            "disconnect it once that is over, or pass --without-revoking to forget its tokens all the same"
         ) from None
     finally:
         with Session(deps.engine) as session, session.begin():
             queries.release(session, credential_id, owner, 0, None)
-    if ending is None:
-        raise NotDisconnectedError(f"grant {credential_id} is being renewed just now: disconnect it in two minutes")
     if not is_done:
-        raise NotDisconnectedError(f"grant {credential_id} was connected again meanwhile, and stays connected")
+        raise NotDisconnectedError(f"grant {credential_id} has just been connected again, and stays connected")
     deps.spool.forget(credential_id)
     return ending
 
 
-def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential_id: int, owner: str) -> Ending | None:
-    """Take the lease, and revoke. Return None if somebody else has the lease."""
+def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential_id: int, owner: str) -> Ending:
+    """Take the lease and revoke the grant; NotDisconnectedError if someone else holds the lease."""
     if client is not None:
-        with suppress(ReconnectRequired):  # then what is stored may still be revoked
-            GrantTokenSource(deps, client, credential_id).current()  # an access token that has ended may not
+        # An expired access token may not be enough to revoke, so it is renewed first. If that fails, we still try.
+        with suppress(ReconnectRequired):
+            GrantTokenSource(deps, client, credential_id).current()
     with Session(deps.engine, expire_on_commit=False) as session, session.begin():
         held = queries.hold(session, credential_id, owner)
     if held is None:
-        return None
+        raise NotDisconnectedError(f"grant {credential_id} is being renewed right now: disconnect it in two minutes")
     if not isinstance(client, Revokes):
         return Ending.LEFT
     tokens = unseal_tokens(deps.keyring, held)

@@ -1,7 +1,7 @@
-"""The keys that encrypt tokens: does a keyring have the right ones, and the change from one key to the next.
+"""The keys that encrypt tokens: whether a keyring has the right ones, and their rotation.
 
-`token_keys` holds a sentinel for each key, encrypted with it. A missing or wrong key shows before a token is read, and
-so before one is spent.
+For each key, `token_keys` holds a sentinel encrypted with it. So a missing or wrong key is noticed before a token is
+read or spent.
 """
 
 import time
@@ -21,31 +21,28 @@ from sivera.values import Value
 
 SENTINEL = "sivera"
 BATCH = 100
-"""Grants that are re-encrypted in one transaction, which locks their rows for milliseconds."""
+"""Grants re-encrypted in one transaction, which locks their rows for milliseconds."""
 POLL_SECONDS = 1.0
 
 
 class Rotation(Value):
-    """What a rotation did: the number of grants it re-encrypted, and the ids of those that no key decrypts."""
+    """How many grants a rotation re-encrypted, and the ids of those that no key decrypts."""
 
     grants: int
     undecryptable: tuple[int, ...]
 
 
 def check_keyring(engine: Engine, keyring: Keyring) -> None:
-    """Do as `require_keys`, and make the current key known."""
+    """Check a keyring as `require_keys` does, and add its current key to the database."""
     with Session(engine) as session, session.begin():
         if keyring.current not in require_keys(session, keyring):
             queries.add_check(session, keyring.current, keyring.encrypt(SENTINEL, _place(keyring.current)))
 
 
 def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
-    """Check that a keyring has all the keys that the database needs; return the ids of all that it knows.
+    """Return the ids of all keys in the database; ConfigurationError if the keyring lacks one or has a different one.
 
-    A ciphertext that names a key which the database has never known is damaged. It must not block the other grants.
-
-    Raises:
-        ConfigurationError: A key that the database needs is missing, or its id belongs to a different key.
+    A ciphertext that names a key unknown to the database is damaged, and must not block the other grants.
     """
     checks = {check.id: check for check in queries.list_checks(session)}
     for key_id in sorted(checks.keys() & queries.tokens_by_key(session).keys() - keyring.key_ids):
@@ -65,53 +62,50 @@ def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
 
 
 def decrypts(keyring: Keyring, check: TokenKeyCheck) -> None:
-    """Raise UndecryptableError if the keyring's key of that id is a different one."""
+    """Raise UndecryptableError if the keyring has a different key under this id."""
     keyring.decrypt(check.sentinel, _place(check.id))
 
 
 @contextmanager
 def only_rotation(engine: Engine) -> Iterator[None]:
-    """Hold the right to change keys; ConfigurationError if somebody else does.
+    """Hold the right to rotate keys; ConfigurationError if another rotation is running.
 
-    A second rotation would overwrite the first one's new key in the block.
+    Otherwise the second rotation would overwrite the first one's new key in the block.
     """
     with Session(engine) as session, session.begin():
         if not queries.lock_keys(session):
-            raise ConfigurationError("the keys are being changed already: wait until that ends")
+            raise ConfigurationError("another rotation of the keys is running: wait until it ends")
         yield
 
 
 def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: int = BATCH) -> Rotation:
-    """Re-encrypt all tokens with the keyring's current key, while jobs run; then retire the keys that nothing needs.
+    """Re-encrypt all tokens with the keyring's current key while jobs run, then retire the keys no longer needed.
 
-    It can be interrupted and started again.
-
-    Raises:
-        ConfigurationError: The keyring is not the database's.
+    An interrupted rotation continues when it is started again. ConfigurationError if the keyring is not the database's.
     """
     check_keyring(engine, keyring)
     with Session(engine) as session:
-        begun_at = read_clock(session)
+        started_at = read_clock(session)
     done: set[int] = set()
     while True:
         changed, undecryptable = _pass(engine, keyring, batch, say)
         done |= changed
         with Session(engine) as session, session.begin():
-            # A renewal that began earlier may still write with the old key, until its lease ends.
-            if not queries.leases_taken_before(session, begun_at) and not changed:
+            # Until its lease ends, a renewal that started earlier may still write with the old key.
+            if not queries.leases_taken_before(session, started_at) and not changed:
                 queries.put_in_use(session, keyring.current, retire_others=not undecryptable)
                 return Rotation(grants=len(done), undecryptable=tuple(sorted(undecryptable)))
         time.sleep(POLL_SECONDS if not changed else 0)
 
 
 def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], None]) -> tuple[set[int], set[int]]:
-    """Go through all grants once; return those that were re-encrypted, and those that cannot be."""
+    """Go through all grants once. Return those that were re-encrypted, and those that no key decrypts."""
     changed: set[int] = set()
     undecryptable: set[int] = set()
     last = 0
     while True:
         with Session(engine) as session, session.begin():
-            rows = queries.lock_sealed_otherwise(session, keyring.prefix, last, batch)
+            rows = queries.lock_grants_to_reseal(session, keyring.prefix, last, batch)
             for row in rows:
                 (changed if _reseal(keyring, row) else undecryptable).add(row.id)
             last = rows[-1].id if rows else last

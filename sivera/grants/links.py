@@ -1,7 +1,7 @@
-"""Links with which a team's user connects a grant without an account at Sivera Jobs: see `make_link`.
+"""Links that let a team's user connect a grant without an account at Sivera Jobs.
 
-A link is encrypted with the token key and bound to its platform and team, so that nobody can make or change one
-without that key. Nothing is stored when it is made.
+A link is encrypted with the token key and bound to its platform and team, so nobody can make or change one without
+that key. Making one stores nothing.
 """
 
 from datetime import datetime
@@ -14,24 +14,24 @@ from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 
 CALLBACK = "/connect/callback"
-"""Where platforms send the browser: below the public address, and registered with each of our applications."""
+"""The path, below the public address, to which platforms send the browser. It is registered with each application."""
 
 
 def callback_of(public_url: str) -> str:
-    """Return the HTTP API's redirect; ConfigurationError unless the address is https or of this machine."""
+    """Return the HTTP API's redirect; ConfigurationError unless the address is https or on this machine."""
     try:
         check_redirect(redirect := f"{public_url.rstrip('/')}{CALLBACK}")
     except ConfigurationError:
-        # Without the address: it may hold a password.
+        # The message omits the address, which may hold a password.
         raise ConfigurationError(
-            "SIVERA_PUBLIC_URL does not fit: write an https address, or an http address of this machine, without user, "
+            "SIVERA_PUBLIC_URL does not fit: use an https address, or an http address of this machine, without user, "
             "password and query"
         ) from None
     return redirect
 
 
 def is_of_this_machine(public_url: str) -> bool:
-    """Return whether only browsers of this machine reach an address; ConfigurationError if it does not fit."""
+    """Return whether only browsers on this machine reach the address; ConfigurationError if it is not valid."""
     callback_of(public_url)
     return urlsplit(public_url).hostname in LOOPBACK
 
@@ -39,13 +39,11 @@ def is_of_this_machine(public_url: str) -> bool:
 def make_link(
     keyring: Keyring, public_url: str, *, platform: PlatformName, team: str, now: datetime, name: str = "main"
 ) -> str:
-    """Return a link with which someone connects a grant of a team. It lives 24 hours, and leads to one grant.
+    """Return a link that lets someone connect a grant of a team. It is valid for 24 hours and connects one grant.
 
-    `public_url` is where browsers reach the HTTP API, `now` the database's time. A new team's name makes a new team,
-    once there is a grant. `name` tells a team's grants on one platform apart; the same name again replaces the tokens.
-
-    Raises:
-        ConfigurationError: The address does not fit.
+    `public_url` is where browsers reach the HTTP API (ConfigurationError if it is not valid); `now` is the database's
+    time. The team is created with its first grant. `name` tells a team's grants on one platform apart; reusing a name
+    replaces that grant's tokens.
     """
     callback_of(public_url)
     sealed = to_address(keyring, {"name": name, "until": (now + LINK_LIFE).timestamp()}, _place(platform, team))
@@ -53,18 +51,14 @@ def make_link(
 
 
 def read_link(keyring: Keyring, link: str, *, platform: PlatformName, team: str, now: datetime) -> str:
-    """Return the name of the grant that a link is for; `link` is what it has under that name.
-
-    Raises:
-        ConsentRefused: The link was not made here, is for another platform or team, or is over.
-    """
+    """Return the grant's name in a `link`; ConsentRefused if it is not valid for this platform and team, or expired."""
     try:
-        said = from_address(keyring, link, _place(platform, team))
+        facts = from_address(keyring, link, _place(platform, team))
     except UndecryptableError:
         raise ConsentRefused(Refusal.LINK_UNKNOWN, platform) from None
-    if now.timestamp() > said["until"]:
+    if now.timestamp() > facts["until"]:
         raise ConsentRefused(Refusal.LINK_EXPIRED, platform)
-    return str(said["name"])
+    return str(facts["name"])
 
 
 def _place(platform: PlatformName, team: str) -> Place:

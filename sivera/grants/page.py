@@ -1,4 +1,4 @@
-"""The page of a run of refresh-tokens: its figures, its failures, and a chart of how long the grants still live."""
+"""The page of a run of refresh-tokens: its counts, its failures, and a chart of when the grants expire."""
 
 from collections import Counter
 from datetime import timedelta
@@ -19,11 +19,11 @@ LIVES = {
     10 * DAY: "10 to 30 days",
     30 * DAY: "over 30 days",
 }
-"""The bars of grants that end: from which remaining life on, and their names."""
+"""The bars of grants that expire: the least remaining life of each, and its name."""
 
 RENEWABLE, ENDLESS = "renewable", "no end"
 WAITING = {"reauthorization_required": "to reconnect", "revoked": "taken away", "disconnected": "disconnected"}
-"""The bars of grants that do not work."""
+"""The bars of grants that no longer work."""
 
 
 def refresh_page(job: str, summary: RefreshSummary, charts: list[str]) -> str:
@@ -41,7 +41,7 @@ def refresh_page(job: str, summary: RefreshSummary, charts: list[str]) -> str:
 
 
 def refresh_charts(session: Session) -> list[str]:
-    """Draw how long the grants of each platform still live if nobody renews them."""
+    """Draw when the grants of each platform expire if nobody renews them."""
     counts = Counter(
         (_bar(status, has_refresh, life), platform)
         for platform, status, has_refresh, life in queries.list_lives(session)

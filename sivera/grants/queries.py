@@ -1,4 +1,4 @@
-"""Questions about grants and their keys. Times are the database's own, so that the machines' clocks need not agree."""
+"""Questions about grants and their keys. Times are the database's own, so the machines' clocks need not agree."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,13 @@ KEYS_LOCK = 0x51_0E_4B
 
 SEALED = (PlatformCredential.access_token, PlatformCredential.refresh_token)
 
-# Made once: every account of a sync asks it.
+IS_FREE = or_(
+    PlatformCredential.lease_until.is_(None),
+    ~PlatformCredential.lease_until.between(func.now(), func.now() + LONGEST_LEASE),
+)
+"""Whether nobody holds the lease of a grant."""
+
+# Built once, because a sync runs it for every account.
 _READ = select(
     PlatformCredential,
     PlatformCredential.expires_at - func.clock_timestamp(),
@@ -51,13 +57,13 @@ _IN_DOUBT = (
 
 
 def ensure_team(session: Session, name: str) -> int:
-    """Return the id of the team of that name. Make the team if there is none."""
+    """Return the id of the team with that name, which is created if there is none."""
     session.execute(insert(Team).values(name=name).on_conflict_do_nothing())
     return session.scalars(select(Team.id).where(Team.name == name)).one()
 
 
 def ensure_credential(session: Session, team_id: int, platform: str, name: str) -> PlatformCredential:
-    """Return a team's grant of that platform and name, locked. Make it, without tokens, if there is none."""
+    """Return a team's grant of that platform and name, locked. It is created without tokens if there is none."""
     session.execute(
         insert(PlatformCredential).values(team_id=team_id, platform=platform, name=name).on_conflict_do_nothing()
     )
@@ -67,22 +73,18 @@ def ensure_credential(session: Session, team_id: int, platform: str, name: str) 
 
 
 def get_credential(session: Session, credential_id: int) -> PlatformCredential:
-    """Return a grant as it is now; it must exist."""
+    """Return an existing grant as it is now."""
     return session.get_one(PlatformCredential, credential_id, populate_existing=True)
 
 
 def find_credential(session: Session, credential_id: int) -> tuple[PlatformCredential, str] | None:
     """Return a grant and its team's name, or None."""
-    found = session.execute(
-        select(PlatformCredential, Team.name)
-        .join(Team, Team.id == PlatformCredential.team_id)
-        .where(PlatformCredential.id == credential_id)
-    ).one_or_none()
-    return None if found is None else (found[0], found[1])
+    query = select(PlatformCredential, Team.name).join(Team, Team.id == PlatformCredential.team_id)
+    return session.execute(query.where(PlatformCredential.id == credential_id)).tuples().one_or_none()
 
 
 def read_credential(session: Session, credential_id: int) -> Row[Any] | None:
-    """Return a grant, the time until its token ends, and the time until it may be tried again; each may be negative."""
+    """Return a grant, the time until its token expires, and the time until the next attempt; both may be negative."""
     return session.execute(_READ, {"id": credential_id}).one_or_none()
 
 
@@ -100,14 +102,14 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
 def undiscovered_grants(
     session: Session, every: timedelta, patience: timedelta, platforms: Sequence[str], teams: Sequence[str]
 ) -> Sequence[Row[Any]]:
-    """Return the working grants with accounts that were not listed for this long: id, platform, team, name, is_overdue.
+    """Return id, platform, team, name and is_overdue of the working grants whose accounts are due to be listed.
 
-    A grant is overdue when it has been due for longer than `patience`; connecting it again starts that time anew. The
-    grants that were asked least recently come first: one that cannot be listed must not keep the others waiting.
+    A grant is overdue when it has been due for longer than `patience`; connecting it again restarts that time. The
+    grants tried least recently come first, so one that cannot be listed does not keep the others waiting.
     """
     grant = PlatformCredential
     times = (past(at, func.now()) for at in (grant.accounts_read_at, grant.created_at, grant.status_since))
-    age = func.now() - func.greatest(*times)  # leaves out NULL
+    age = func.now() - func.greatest(*times)  # which ignores NULL
     is_overdue = func.coalesce(age > every + patience, false()).label("is_overdue")
     return session.execute(
         select(grant.id, grant.platform, Team.name.label("team"), grant.name, is_overdue)
@@ -123,7 +125,7 @@ def undiscovered_grants(
 
 
 def claim_discovery(session: Session, credential_id: int, every: timedelta = timedelta()) -> bool:
-    """Record that the accounts of a grant are asked for, unless they were within this time; return whether it is."""
+    """Record that a grant's accounts are being listed. Return False if that was recorded less than `every` ago."""
     asked_at = PlatformCredential.accounts_asked_at
     claimed = update(PlatformCredential).where(PlatformCredential.id == credential_id, _not_since(asked_at, every))
     statement = claimed.values(accounts_asked_at=func.now()).returning(PlatformCredential.id)
@@ -131,27 +133,27 @@ def claim_discovery(session: Session, credential_id: int, every: timedelta = tim
 
 
 def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
-    """Record that the accounts of a grant were listed. The end of data access stays if it lacks one."""
+    """Record that a grant's accounts were listed. The stored end of data access stays if the listing has none."""
     mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
     ends_at = func.coalesce(data_access_ends, PlatformCredential.data_access_ends_at)
     session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=ends_at))
 
 
 def _not_since(at: InstrumentedAttribute[datetime | None], every: timedelta) -> ColumnElement[bool]:
-    # A time ahead of the database's clock is no time of ours. now() is no such clock: another transaction may have
-    # written a later time since this one began.
+    # A time ahead of the database's clock is not ours. now() cannot tell, because another transaction may have written
+    # a later time since this one started.
     return or_(at.is_(None), at <= func.now() - every, at > func.clock_timestamp())
 
 
 def prove_writable(session: Session) -> None:
-    """Write nothing. It fails on a database that cannot be written to."""
+    """Run an UPDATE that matches no row. It fails if the database takes no writes."""
     session.execute(update(PlatformCredential).where(false()).values(name=PlatformCredential.name))
 
 
 def replace_tokens(
     session: Session, credential: PlatformCredential, sealed: Mapping[str, bytes | None], expires_in: timedelta | None
 ) -> None:
-    """Give a grant the tokens of a login. It starts over, and a renewal that is under way loses."""
+    """Store the tokens of a login. The grant starts over, and the answer of a renewal in progress is discarded."""
     credential.access_token, credential.refresh_token = sealed["access_token"], sealed["refresh_token"]
     credential.expires_at = None if expires_in is None else func.now() + expires_in
     credential.generation += 1
@@ -163,10 +165,10 @@ def replace_tokens(
 
 
 def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequence[str]) -> Sequence[Row[Any]]:
-    """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
+    """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the next to expire.
 
-    `windows` has for each platform the time before its end from which a grant is due; no `teams` means all. It leaves
-    out grants that somebody is renewing now, and those that rest after failures.
+    `windows` says for each platform how long before its end a grant is due; no `teams` means all. Grants that are being
+    renewed, or rest after failures, are left out.
     """
     grant, now = PlatformCredential, func.now()
     window = case({name: literal(length, Interval) for name, length in windows.items()}, value=grant.platform)
@@ -179,7 +181,7 @@ def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequen
             grant.platform.in_(windows),
             Team.name.in_(teams) if teams else true(),
             or_(grant.next_attempt_at.is_(None), ~grant.next_attempt_at.between(now, now + LONGEST_REST)),
-            or_(grant.lease_until.is_(None), ~grant.lease_until.between(now, now + LONGEST_LEASE)),
+            IS_FREE,
             or_(
                 grant.expires_at < now + window,
                 and_(grant.expires_at.is_(None), proven_at < now - PROOF_EVERY),
@@ -191,7 +193,7 @@ def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequen
 
 
 def list_lives(session: Session) -> Sequence[Row[Any]]:
-    """Return of each grant its platform, its status, whether it has a refresh token, and how long its token lives."""
+    """Return each grant's platform and status, whether it has a refresh token, and the time until its token expires."""
     grant = PlatformCredential
     return session.execute(
         select(grant.platform, grant.status, grant.refresh_token.is_not(None), grant.expires_at - func.now())
@@ -199,20 +201,20 @@ def list_lives(session: Session) -> Sequence[Row[Any]]:
 
 
 def list_checks(session: Session) -> Sequence[TokenKeyCheck]:
-    """Return every key that the database knows of, the oldest first."""
+    """Return every key in the database, oldest first."""
     return session.scalars(select(TokenKeyCheck).order_by(TokenKeyCheck.created_at)).all()
 
 
 def add_check(session: Session, key_id: str, sentinel: bytes) -> None:
-    """Make a key known, if it is not."""
+    """Add a key, unless it is known."""
     session.execute(insert(TokenKeyCheck).values(id=key_id, sentinel=sentinel).on_conflict_do_nothing())
 
 
 def tokens_by_key(session: Session) -> Counter[str]:
-    """Count the tokens of all grants by the key id in their ciphertext; others than ours do not count."""
+    """Count the tokens of all grants by the key id in their ciphertext. What is not a ciphertext of ours is ignored."""
     found: Counter[str] = Counter()
     for column in SEALED:
-        # CASE: the bytes that it reads exist only if the condition holds.
+        # CASE, because the bytes it reads exist only if the condition holds.
         is_ours = and_(func.length(column) > 2, func.get_byte(column, 0) == CIPHERTEXT_VERSION)
         name = case((is_ours, func.substring(column, 3, func.get_byte(column, 1))))
         for raw, count in session.execute(select(name, func.count()).group_by(name)).all():
@@ -221,10 +223,10 @@ def tokens_by_key(session: Session) -> Counter[str]:
     return found
 
 
-def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
-    """Return, locked and by id, grants above the id `after` with a token of another key than that of the prefix."""
-    begins = literal(prefix, LargeBinary)
-    otherwise = (func.substring(column, 1, len(prefix)) != begins for column in SEALED)  # NULL is not
+def lock_grants_to_reseal(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
+    """Return grants with a token that does not start with the prefix: locked, by id, from above the id `after`."""
+    start = literal(prefix, LargeBinary)
+    otherwise = (func.substring(column, 1, len(prefix)) != start for column in SEALED)  # never true for NULL
     return session.scalars(
         select(PlatformCredential)
         .where(PlatformCredential.id > after, or_(*otherwise))
@@ -235,20 +237,20 @@ def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int
 
 
 def leases_taken_before(session: Session, moment: datetime) -> int:
-    """Count the renewals under way that began before a moment."""
+    """Count the renewals in progress that started before a moment."""
     until = PlatformCredential.lease_until
     is_early = and_(until > func.clock_timestamp(), until - LEASE <= moment)
     return session.scalars(select(func.count()).select_from(PlatformCredential).where(is_early)).one()
 
 
 def lock_keys(session: Session) -> bool:
-    """Take the right to change keys until the transaction ends. Return False if somebody else has it."""
+    """Take the lock for changing keys until the transaction ends. Return False if someone else holds it."""
     taken: bool = session.execute(select(func.pg_try_advisory_xact_lock(KEYS_LOCK))).scalar_one()
     return taken
 
 
 def put_in_use(session: Session, key_id: str, *, retire_others: bool) -> None:
-    """Record that a key is needed, though it may have been retired, and maybe that no other one is."""
+    """Record that a key is in use, even if it was retired, and retire all others if asked."""
     retired = func.coalesce(TokenKeyCheck.retired_at, func.now()) if retire_others else TokenKeyCheck.retired_at
     session.execute(update(TokenKeyCheck).values(retired_at=case((TokenKeyCheck.id == key_id, None), else_=retired)))
 

@@ -26,14 +26,14 @@ class RefreshOptions(Value):
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
     window_hours: dict[PlatformName, Annotated[int, Field(ge=1, le=1440)]] = Field(
         default={},
-        description="Hours before its end from which a platform's grant is due; others keep their own window.",
+        description="How many hours before its end a platform's grant is due; others keep their own window.",
     )
     batch_size: int = Field(default=100, ge=1, le=1000, description="The most grants that are mapped at once.")
     deadline_seconds: int = Field(
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which the run calls no platform any more; the rest comes first next time.",
+        description="Seconds after which the run stops calling platforms; what is left comes first in the next run.",
     )
 
     def words(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class RefreshOptions(Value):
 
 
 class DueGrant(Value):
-    """A grant to renew, if it still has this generation. A person knows it by `team` and `name`."""
+    """A grant to renew, if it still has this generation. People know it by `team` and `name`."""
 
     id: int
     platform: PlatformName
@@ -65,15 +65,15 @@ class Result(StrEnum):
 
     RENEWED = "renewed"
     ELSEWHERE = "elsewhere"
-    """Somebody else renewed or connected it meanwhile."""
+    """Someone else renewed or connected it meanwhile."""
     PUT_OFF = "put_off"
-    """Its platform wants no calls for this grant now."""
+    """Its platform takes no calls for this grant now."""
     AGAIN = "again"
-    """Its platform wants no calls at all now: this run tries it again, or puts it off."""
+    """Its platform takes no calls at all now. This run tries the grant again, or puts it off."""
 
 
 def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, ...]:
-    """Find the grants that a run renews, in order; ConfigurationError if it is for an unknown team."""
+    """Return the grants that a run renews, in order; ConfigurationError if a team is unknown."""
     check_teams(session, options.teams)
     own = {platform: facts.window for platform, facts in rules.FACTS.items()}
     windows = own | {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
@@ -83,7 +83,7 @@ def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, .
 
 
 def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
-    """Renew a grant that is due; a SiveraError says why it was not, and who has to act."""
+    """Renew a grant that is due. A SiveraError tells why that failed, and who has to act."""
     try:
         return Result.RENEWED if source.renew(grant.generation) else Result.ELSEWHERE
     except Throttled as error:
@@ -91,7 +91,7 @@ def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
 
 
 class RefreshCounts(Value):
-    """The grants of a run, of one platform or of all, by how they ended."""
+    """How many grants of a run, of one platform or of all, ended in which way."""
 
     due: int = 0
     renewed: int = 0
@@ -131,19 +131,19 @@ WORDS = {
 
 
 class RefreshTally:
-    """Adds up a run while its grants end, in any order. A grant that never ends counts as put off."""
+    """Adds up a run as its grants end, in any order. A grant that never ends counts as put off."""
 
     def __init__(self, due: Sequence[DueGrant]) -> None:
         self.due = due
         self.ended: dict[int, object] = {}
 
     def add(self, grant: DueGrant, result: object) -> float | None:
-        """Take what a grant's renewal returned or raised. Return 0 if this run should try the grant again."""
+        """Add what a grant's renewal returned or raised. Return 0 if this run should try the grant again."""
         self.ended[grant.id] = result
         return 0.0 if result is Result.AGAIN else None
 
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
-        """Return what the run did, given the platforms that are down."""
+        """Return what the run did. `down` are the platforms that are down."""
         platforms = sorted({grant.platform for grant in self.due})
         return RefreshSummary(
             total=self._counts(self.due),
@@ -177,9 +177,9 @@ def _count_of(ended: object) -> str:
 def judge_failures(
     deps: RenewalDependencies, tally: RefreshTally, silent: Collection[PlatformName]
 ) -> tuple[PlatformName, ...]:
-    """Tell outages from grants that are at fault, and give each such grant a strike, at most one a day.
+    """Tell outages from grants that are at fault, give these a strike each, and return the platforms that are down.
 
-    Return the platforms that are down. `silent` are those that left many calls in a row without an answer.
+    `silent` are the platforms that left many calls in a row unanswered.
     """
     at_fault: list[int] = []
     down: list[PlatformName] = []
@@ -206,6 +206,6 @@ def judge_failures(
 
 
 def _may_work_later(ended: object) -> bool:
-    # Not if our own database failed, or the platform was not called.
+    # Failures of our own database do not count, nor do grants for which the platform was not called.
     called = isinstance(ended, Unavailable) and not (isinstance(ended, LeftAlone) and not ended.was_tried)
     return called or ended is Result.PUT_OFF

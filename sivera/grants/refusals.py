@@ -1,4 +1,4 @@
-"""Why a consent in the browser led to no grant, in words that say what to do."""
+"""Why a consent in the browser connected nothing, in words that say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,22 +19,22 @@ MAX_QUOTE = 150
 
 
 class Refusal(Enum):
-    """Why a consent led to no grant, and what to do."""
+    """Why a consent connected nothing, and what to do."""
 
-    DENIED = "The access was denied on the consent page. Begin again, and allow it."
-    SCOPE_MISSING = "The consent does not let us read ads. Begin again, and leave every permission ticked."
-    NO_ACCOUNTS = "This user reaches no ad account. Begin again, and log in as a user who can read one."
+    DENIED = "Access was denied on the consent page. Start again and allow it."
+    SCOPE_MISSING = "The consent does not let us read ads. Start again and leave every permission ticked."
+    NO_ACCOUNTS = "This user has no access to an ad account. Start again and log in as a user who has."
     APP_REFUSED = "The platform refuses our application. Check its keys, its approval and its scopes."
-    WRONG_REDIRECT = "The redirect is not registered with our application. Add it there, to the letter."
-    CODE_REFUSED = "The platform does not take its own code: it has expired or was used. Begin again."
-    PLATFORM_FAILED = "The platform could not finish the consent. Begin again in a moment."
-    STATE_UNKNOWN = "This answer belongs to no consent that was begun here. Begin again."
-    STATE_EXPIRED = "The consent took longer than ten minutes. Begin again."
-    STATE_USED = "This answer was used before. If nothing was connected, begin again."
-    OTHER_BROWSER = "The consent was begun in another browser. Begin again in this one."
-    OTHER_PLATFORM = "This answer is not the one of the platform that was asked. Begin again."
+    WRONG_REDIRECT = "The redirect is not registered with our application. Register exactly this address there."
+    CODE_REFUSED = "The platform rejects its own code, which has expired or was used before. Start again."
+    PLATFORM_FAILED = "The platform could not finish the consent. Start again in a moment."
+    STATE_UNKNOWN = "This answer does not belong to a consent that was started here. Start again."
+    STATE_EXPIRED = "The consent took longer than ten minutes. Start again."
+    STATE_USED = "This answer was used before. If nothing was connected, start again."
+    OTHER_BROWSER = "The consent was started in another browser. Start again in this one."
+    OTHER_PLATFORM = "This answer does not come from the platform that was asked. Start again."
     LINK_USED = "This link was used before. Ask for a new one."
-    LINK_UNKNOWN = "This link was not made here, or was changed. Copy it whole, or ask for a new one."
+    LINK_UNKNOWN = "This link was not made here, or was changed. Copy all of it, or ask for a new one."
     LINK_EXPIRED = "This link is older than 24 hours. Ask for a new one."
 
 
@@ -55,11 +55,11 @@ ERRORS = {
         Refusal.APP_REFUSED,
     ),
 }
-"""The `error` of an answer: RFC 6749, 4.1.2.1, and Google's own. Any other is a failure of the platform."""
+"""Meanings of `error` in an answer (RFC 6749, 4.1.2.1, and Google's own). Any other is a failure of the platform."""
 
 
 class ConsentRefused(SiveraError):
-    """A consent led to no grant, and nothing was stored. `detail` is what the platform says, in one line."""
+    """A consent connected nothing, and nothing was stored. `detail` is the platform's own text, on one line."""
 
     def __init__(self, why: Refusal, platform: PlatformName | None = None, detail: str = "") -> None:
         self.why, self.platform = why, platform
@@ -72,7 +72,7 @@ class ConsentRefused(SiveraError):
 
 @contextmanager
 def explain_refusals(ended: Refusal) -> Iterator[None]:
-    """Raise a platform's errors as ConsentRefused; `ended` is for one that only another login mends."""
+    """Raise a platform's errors as ConsentRefused. `ended` stands for an error that only a new login can fix."""
     meanings = {
         WrongRedirect: Refusal.WRONG_REDIRECT,
         Misconfigured: Refusal.APP_REFUSED,

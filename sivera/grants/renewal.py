@@ -1,14 +1,14 @@
 """The only way to renew a grant: lease and journal, the call, the write.
 
-    1. One transaction takes the lease and writes the journal row. Its commit proves that the database can be written
-       to, just before a token is spent.
-    2. The platform is called, outside of any transaction.
-    3. The answer is written to the spool: there is no other copy of a refresh token that was replaced.
-    4. One transaction writes the new tokens and completes the journal row. It is refused if the generation has moved
-       on or a successor holds the lease. While the database is away, the tokens stay in the spool.
+    1. One transaction takes the lease and writes the journal row. Its commit proves that the database takes writes,
+       just before a token is spent.
+    2. The platform is called, outside any transaction.
+    3. The answer is written to the spool, because it is the only copy of a replaced refresh token.
+    4. One transaction stores the new tokens and completes the journal row. It is refused if the generation has moved on
+       or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
 A process that is killed leaves a journal row without an outcome. The next holder of the lease tries the stored token
-again. If the platform refuses it, that row says whether its successor was lost.
+again. If the platform rejects it, that row tells whether its successor was lost.
 """
 
 import hashlib
@@ -40,18 +40,18 @@ from sivera.values import GrantTokens, PlatformName, Value
 logger = logging.getLogger(__name__)
 
 TOKENS = ("access_token", "refresh_token")
-"""The columns of tokens, which are also the fields of `GrantTokens`."""
+"""The columns of the tokens, named like the fields of `GrantTokens`."""
 
 FOLLOW_SECONDS = 5.0
-"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
+"""The longest wait for a new token key. With the slowest call (pool, connection, write, read) it fits the lease."""
 
 
 @dataclass(frozen=True)
 class RenewalDependencies:
     """What a renewal needs from outside.
 
-    `run_id` is that of the flow run that asks, for the journal. `notify` is called when a grant needs a human, and when
-    it works again.
+    `run_id` returns the flow run's id for the journal. `notify` is called when a grant needs a human, and when it works
+    again.
     """
 
     engine: Engine
@@ -62,9 +62,9 @@ class RenewalDependencies:
 
 
 class StoredGrant(Value):
-    """A grant as it was read: its tokens in plain, and what a renewal must find unchanged.
+    """A grant as it was read, with decrypted tokens.
 
-    `ends_at` and `retry_at` are on this process's monotonic clock: wall clocks differ, and they jump.
+    `ends_at` and `retry_at` are times of this process's monotonic clock, because wall clocks differ and jump.
     """
 
     id: int
@@ -77,7 +77,7 @@ class StoredGrant(Value):
 
     @property
     def access_token(self) -> str:
-        """The access token in plain."""
+        """The decrypted access token."""
         return self.tokens.access_token.get_secret_value()
 
 
@@ -87,17 +87,12 @@ def seal(keyring: Keyring, credential_id: int, column: str, token: SecretStr | N
 
 
 def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> dict[str, bytes | None]:
-    """Encrypt the tokens of a grant, by their columns."""
+    """Encrypt the tokens of a grant, by column."""
     return {column: seal(keyring, credential_id, column, getattr(tokens, column)) for column in TOKENS}
 
 
 def unseal_tokens(keyring: Keyring, row: PlatformCredential) -> dict[str, SecretStr | None]:
-    """Decrypt the tokens of a grant, by their columns.
-
-    Raises:
-        ConfigurationError: A key is not in the keyring.
-        UndecryptableError: A token is damaged.
-    """
+    """Decrypt the tokens of a grant, by column. It raises what `Keyring.decrypt` raises."""
     sealed = {column: getattr(row, column) for column in TOKENS}
     return {
         column: None if token is None else SecretStr(keyring.decrypt(token, _place(row.id, column)))
@@ -110,39 +105,35 @@ def _place(credential_id: int, column: str) -> Place:
 
 
 def new_owner() -> str:
-    """Return a name for who takes a lease, unlike all others."""
+    """Return a unique name for the holder of a lease."""
     return f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
-    """Renew a grant and store its new tokens.
-
-    Returns whether this call stored new tokens; False if someone else renews it, or has renewed or connected it
-    meanwhile.
+    """Renew a grant and store its new tokens. Return False if someone else is renewing it, or changed it meanwhile.
 
     Raises:
-        ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
-        PlatformError: The platform did not renew it now.
-        SpoolError: Its newest tokens are in the spool, and cannot be read.
+        ReconnectRequired: Only a human can make it work again. It is marked so, unless it has other tokens by now.
+        PlatformError: The platform did not renew it this time.
+        SpoolError: Its newest tokens are in the spool and cannot be read.
         SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
     """
     deps.spool.prove_writable()
     taken = [_take_up(deps, path) for path in deps.spool.waiting(grant.id)]
     if any(taken):
         return Outcome.RENEWED in taken
-    owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
-        begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
-    if begun is None:
+        attempt = queries.begin(session, grant.id, grant.generation, new_owner(), fingerprint, deps.run_id())
+    if attempt is None:
         return False
     called_at = time.monotonic()
     try:
-        _follow(deps.keyring, begun, client.platform)
+        _follow(deps.keyring, attempt, client.platform)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
-        outcome, paused = conclude(deps, grant, owner, begun, error, _milliseconds_since(called_at))
+        outcome, paused = conclude(deps, grant, attempt, error, _milliseconds_since(called_at))
         if outcome is Outcome.SUPERSEDED:
             return False
         if paused and isinstance(error, Unavailable):
@@ -151,9 +142,9 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
     answer = Answer(
         credential_id=grant.id,
         generation=grant.generation,
-        owner=owner,
-        attempt_id=begun.attempt_id,
-        as_of=begun.at,
+        owner=attempt.owner,
+        attempt_id=attempt.id,
+        as_of=attempt.started_at,
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
     )
@@ -161,13 +152,10 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
 
 
 def take_up_spool(deps: RenewalDependencies) -> int:
-    """Write the spool into the database, and return the number of grants that this renewed.
+    """Store the spooled tokens in the database, and return how many grants that renewed.
 
-    A file that cannot be read or written stays, is logged, and stops no other. It is set aside if its grant has newer
-    tokens.
-
-    Raises:
-        OperationalError: The database is still away.
+    A file that fails is logged and stays, and the others go on. If its grant has newer tokens, it is set aside.
+    OperationalError if the database is still away.
     """
     taken = 0
     for path in deps.spool.waiting():
@@ -182,11 +170,11 @@ def take_up_spool(deps: RenewalDependencies) -> int:
 
 
 def conclude(
-    deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
+    deps: RenewalDependencies, grant: StoredGrant, attempt: queries.Attempt, error: Exception, duration_ms: int
 ) -> tuple[Outcome, bool]:
-    """Record a failed call, and give the lease back. Return the outcome, and whether the grant rests for a while."""
+    """Record a failed call and release the lease. Return the outcome, and whether the grant rests for a while."""
     rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
-    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
+    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=attempt.in_doubt)
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
     failures = grant.failures + 1
     pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
@@ -194,17 +182,17 @@ def conclude(
     with Session(deps.engine) as session, session.begin():
         if outcome in rules.ASK_A_HUMAN:
             status, reason = rules.status_after(outcome, error)
-            event = queries.mark(session, grant.id, grant.generation, status, reason, owner)
+            event = queries.mark(session, grant.id, grant.generation, status, reason, attempt.owner)
             outcome = outcome if event else Outcome.SUPERSEDED
-        queries.release(session, grant.id, owner, failures, pause)
-        queries.finish(session, begun.attempt_id, outcome.value, duration_ms, code)
+        queries.release(session, grant.id, attempt.owner, failures, pause)
+        queries.finish(session, attempt.id, outcome.value, duration_ms, code)
     if event:
         deps.notify(*event)
     return outcome, bool(pause)
 
 
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
-    """Write a file of the spool into the database. Return None if it stays, because a successor's renewal decides."""
+    """Store the tokens of a spool file. Return None if the file stays, because a successor's renewal decides."""
     outcome = None
     try:
         with deps.spool.take(deps.keyring, path) as answer:
@@ -220,16 +208,16 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     return outcome
 
 
-def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
-    # If the call could outlive the lease, a successor could spend the same token.
-    begun_at = time.monotonic()
-    keyring.follow(begun.key_id)
-    if time.monotonic() - begun_at > FOLLOW_SECONDS:
+def _follow(keyring: Keyring, attempt: queries.Attempt, platform: PlatformName) -> None:
+    # If the call outlived the lease, a successor could spend the same token.
+    started_at = time.monotonic()
+    keyring.follow(attempt.key_id)
+    if time.monotonic() - started_at > FOLLOW_SECONDS:
         raise Unreached(platform, "was not called: loading the token key took too long")
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> bool:
-    """Write an answer. Until that is done, it is in the spool as well."""
+    """Store an answer, which is also in the spool until that is done."""
     with ExitStack() as held:
         try:
             held.enter_context(deps.spool.put(deps.keyring, answer))
@@ -243,7 +231,7 @@ def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> 
 
 
 def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
-    """Write an answer in one transaction. Return None if a successor holds the lease, and may yet be refused."""
+    """Store an answer in one transaction. Return None if a successor holds the lease, since its call may yet fail."""
     with Session(deps.engine) as session, session.begin():
         status = queries.store_tokens(session, answer, seal_tokens(deps.keyring, answer.credential_id, answer.tokens))
         if status is None and queries.generation_of(session, answer.credential_id) == answer.generation:
@@ -257,7 +245,7 @@ def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
 
 
 def _fingerprint(tokens: GrantTokens) -> str:
-    # Nobody can reverse it, because tokens are random.
+    # Tokens are random, so the hash cannot be reversed.
     spent = tokens.refresh_token or tokens.access_token
     return hashlib.sha256(b"sivera renewal\0" + spent.get_secret_value().encode()).hexdigest()[:16]
 

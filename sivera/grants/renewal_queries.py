@@ -1,4 +1,4 @@
-"""The renewal of a grant in SQL: lease and journal before the call, the write after it, and what a failure leaves.
+"""The renewal of a grant in SQL: lease and journal before the call, the write after it, and the effects of a failure.
 
 Times are the database's own.
 """
@@ -13,13 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
+from sivera.grants.queries import IS_FREE
 from sivera.grants.rules import DISCONNECTED, LEASE, LONGEST_LEASE
 from sivera.grants.spool import Answer
 from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefreshLog
 
 
 class Event(NamedTuple):
-    """Something that has just become true: its name, the id of its resource, and details."""
+    """Something that has just happened: its name, the id of its resource, and details."""
 
     name: str
     resource: str
@@ -27,23 +28,24 @@ class Event(NamedTuple):
 
 
 Notify = Callable[[str, str, Mapping[str, Any]], object]
-"""Takes name, resource and payload of an event, after the commit of the transaction that made it true."""
+"""Called with an event's name, resource and payload after the transaction behind it was committed."""
 
 
-class Begun(NamedTuple):
-    """An attempt that holds the lease and has its journal row; `at` is the database's time.
+class Attempt(NamedTuple):
+    """An attempt whose owner holds the lease, and that has its journal row. `started_at` is the database's time.
 
-    `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is the key that encrypts by now.
+    `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is the current key.
     """
 
-    attempt_id: int
-    at: datetime
+    owner: str
+    id: int
+    started_at: datetime
     in_doubt: bool
     key_id: str | None
 
 
 ENDED_BY_TOKENS = ("lease_owner", "lease_until", "next_attempt_at", "last_strike_on")
-"""What ends once a grant has other tokens, or none."""
+"""The columns to empty when a grant gets other tokens, or loses them."""
 
 _BEGIN = text("""
     WITH leased AS (
@@ -56,45 +58,37 @@ _BEGIN = text("""
         UPDATE token_refresh_logs
         SET outcome = 'in_doubt', finished_at = now()
         WHERE credential_id = (SELECT id FROM leased) AND outcome IS NULL
-        RETURNING token_fingerprint, generation
-    ), begun AS (
+    ), attempt AS (
         INSERT INTO token_refresh_logs
                (credential_id, platform, generation, token_fingerprint, owner, deadline, run_id)
         SELECT id, platform, :generation, :fingerprint, :owner, now() + :lease, :run_id FROM leased
         RETURNING id, started_at
     )
-    SELECT begun.id, begun.started_at,
-           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint AND generation = :generation)
-        OR EXISTS (SELECT FROM token_refresh_logs
+    SELECT attempt.id, attempt.started_at,
+           -- It sees the rows as they were before this statement: cut_off has changed none, and attempt has added none.
+           EXISTS (SELECT FROM token_refresh_logs
                    WHERE credential_id = :id AND (outcome IS NULL OR outcome = 'in_doubt')
                      AND token_fingerprint = :fingerprint AND generation = :generation)
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
-    FROM begun
-""").bindparams(bindparam("lease", type_=Interval), bindparam("longest", type_=Interval))
+    FROM attempt
+""").bindparams(bindparam("lease", LEASE, Interval), bindparam("longest", LONGEST_LEASE, Interval))
 
 
 def begin(
     session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
-) -> Begun | None:
-    """Take the right to renew a grant and write the journal; earlier attempts that were cut off end as in doubt.
+) -> Attempt | None:
+    """Take the lease of a grant and write the journal row. Earlier attempts that were cut off become `in_doubt`.
 
-    Return None if someone else has the right or was faster.
+    Return None if someone else holds the lease, or the grant has another generation by now.
     """
-    leases = {"lease": LEASE, "longest": LONGEST_LEASE}
-    parameters = {"id": credential_id, "generation": generation, "owner": owner, **leases}
-    row = session.execute(_BEGIN, {**parameters, "fingerprint": fingerprint, "run_id": run_id}).one_or_none()
-    return None if row is None else Begun(*row)
-
-
-_IS_FREE = or_(
-    PlatformCredential.lease_until.is_(None),
-    ~PlatformCredential.lease_until.between(func.now(), func.now() + LONGEST_LEASE),
-)
+    given = {"id": credential_id, "generation": generation, "owner": owner, "fingerprint": fingerprint}
+    row = session.execute(_BEGIN, given | {"run_id": run_id}).one_or_none()
+    return None if row is None else Attempt(owner, *row)
 
 
 def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | None]) -> str | None:
-    """Write renewed tokens as the next generation, and return the grant's status.
+    """Store renewed tokens as the next generation, and return the grant's status.
 
     Return None if the grant has another generation by now, or a successor holds its lease.
     """
@@ -102,7 +96,7 @@ def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | 
     stored = (
         update(grant)
         .where(grant.id == answer.credential_id, grant.generation == answer.generation)
-        .where(or_(grant.lease_owner == answer.owner, _IS_FREE))
+        .where(or_(grant.lease_owner == answer.owner, IS_FREE))
         .values(**sealed, expires_at=None if expires_in is None else answer.as_of + expires_in)
         .values(generation=grant.generation + 1, last_renewed_at=func.now())
         .values(failures=0, strikes=0, **dict.fromkeys(ENDED_BY_TOKENS))
@@ -111,14 +105,14 @@ def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | 
 
 
 def generation_of(session: Session, credential_id: int) -> int | None:
-    """Return a grant's generation, or None if the grant is gone."""
+    """Return a grant's generation; None if the grant no longer exists."""
     return session.scalar(select(PlatformCredential.generation).where(PlatformCredential.id == credential_id))
 
 
 def is_superseded(session: Session, credential_id: int, attempt_id: int, written_at: datetime) -> bool:
-    """Whether a grant has newer tokens than those of an attempt, since it was connected again or renewed elsewhere.
+    """Return whether a grant has newer tokens than an attempt, because it was connected or renewed since.
 
-    If the journal no longer has the attempt, it is judged by when its tokens were written to the spool.
+    If the journal no longer has the attempt, the time at which its tokens were spooled decides.
     """
     grant, log = PlatformCredential, TokenRefreshLog
     is_newer = func.coalesce(grant.generation > log.generation, grant.last_renewed_at > written_at)
@@ -128,14 +122,14 @@ def is_superseded(session: Session, credential_id: int, attempt_id: int, written
 
 
 def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, error_code: str | None = None) -> None:
-    """Write the outcome of an attempt into the journal; `duration_ms` is how long the platform took."""
+    """Write the outcome of an attempt into the journal. `duration_ms` is the time that the platform took."""
     facts = {"outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
     attempt = update(TokenRefreshLog).where(TokenRefreshLog.id == attempt_id)
     session.execute(attempt.values(**facts, finished_at=func.clock_timestamp()))
 
 
 def release(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta | None) -> None:
-    """Give the lease back, if it is still the owner's. With a pause, keep the failures and let the grant rest."""
+    """Release the lease if the owner still holds it. With a pause, also store the failures and let the grant rest."""
     rest = {} if pause is None else {"failures": failures, "next_attempt_at": func.now() + pause}
     session.execute(
         update(PlatformCredential)
@@ -145,11 +139,11 @@ def release(session: Session, credential_id: int, owner: str, failures: int, pau
 
 
 def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential | None:
-    """Take the lease of a grant in any state, so that nobody renews it, and return the grant; None if one does."""
+    """Take the lease of a grant in any status and return the grant; None if someone else holds the lease."""
     grant = PlatformCredential
     return session.scalars(
         update(grant)
-        .where(grant.id == credential_id, _IS_FREE)
+        .where(grant.id == credential_id, IS_FREE)
         .values(lease_owner=owner, lease_until=func.now() + LEASE)
         .returning(grant)
         .execution_options(populate_existing=True)
@@ -157,9 +151,9 @@ def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential
 
 
 def forget_tokens(session: Session, credential_id: int, owner: str, reason: str) -> bool:
-    """Disconnect a grant, unless its lease has ended or somebody has connected it again. Return whether it was.
+    """Mark a grant as disconnected and delete its tokens. Return False if the owner no longer holds its lease.
 
-    The tokens of a renewal that is under way all the same are refused: they have an older generation.
+    If a renewal is still in progress, its tokens will not be stored, because they have an older generation.
     """
     emptied = ("access_token", "refresh_token", "expires_at", "data_access_ends_at", *ENDED_BY_TOKENS)
     grant = PlatformCredential
@@ -176,10 +170,10 @@ def forget_tokens(session: Session, credential_id: int, owner: str, reason: str)
 def mark(
     session: Session, credential_id: int, generation: int, status: str, reason: str, owner: str | None = None
 ) -> Event | None:
-    """Record that a grant needs a human, and return the event of it; None if that is no longer so.
+    """Record that a grant needs a human and return the event; None if the grant has changed meanwhile.
 
-    The generation has to be compared: a platform answers `invalid_grant` also for a token that somebody else has just
-    renewed. If someone else than `owner` holds the lease, the outcome of that renewal counts.
+    The generation is compared because a platform also answers `invalid_grant` for a token that someone else has just
+    renewed. If someone other than `owner` holds the lease, the outcome of that renewal decides.
     """
     grant = PlatformCredential
     changed = session.execute(
@@ -188,7 +182,7 @@ def mark(
             grant.id == credential_id,
             grant.generation == generation,
             grant.status == ACTIVE,
-            _IS_FREE if owner is None else grant.lease_owner == owner,
+            IS_FREE if owner is None else grant.lease_owner == owner,
         )
         .values(status=status, status_reason=reason, status_since=func.now(), lease_owner=None, lease_until=None)
         .returning(grant.id)
@@ -198,7 +192,7 @@ def mark(
 
 
 def recover(session: Session, credential_id: int) -> Event | None:
-    """Take a grant back into use, and return the event of it; None if it was active."""
+    """Mark a grant as working again and return the event; None if it was active."""
     changed = session.execute(
         update(PlatformCredential)
         .where(PlatformCredential.id == credential_id, PlatformCredential.status != ACTIVE)
@@ -219,9 +213,9 @@ def _event(session: Session, credential_id: int, name: str, status: str, reason:
 
 
 def add_strikes(session: Session, credential_ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """Count a day of failures for those grants that are active and have failed since their last renewal.
+    """Give today's strike (UTC) to the active grants among these that have failed since their last renewal.
 
-    Return id, generation and strikes of those that had none today (UTC).
+    Return id, generation and strikes of the grants that had none today.
     """
     grant, today = PlatformCredential, func.current_date()
     is_failing = (grant.id.in_(credential_ids), grant.status == ACTIVE, grant.failures > 0)
@@ -231,7 +225,7 @@ def add_strikes(session: Session, credential_ids: Sequence[int]) -> Sequence[Row
 
 
 def open_outage(session: Session, platform: str) -> Event | None:
-    """Record that a platform is down, and return the event of it; None if that is known."""
+    """Record that a platform is down and return the event; None if that is known."""
     opened = session.execute(
         insert(PlatformOutage).values(platform=platform).on_conflict_do_nothing().returning(PlatformOutage.id)
     ).scalar()
@@ -239,7 +233,7 @@ def open_outage(session: Session, platform: str) -> Event | None:
 
 
 def close_outage(session: Session, platform: str) -> Event | None:
-    """Record that a platform works again, and return the event of it; None if it was not down."""
+    """Record that a platform works again and return the event; None if it was not down."""
     closed = session.execute(
         update(PlatformOutage)
         .where(PlatformOutage.platform == platform, PlatformOutage.ended_at.is_(None))
@@ -254,6 +248,6 @@ def _platform_event(name: str, platform: str) -> Event:
 
 
 def last_attempts(session: Session, credential_id: int, most: int) -> list[TokenRefreshLog]:
-    """Return the newest attempts to renew a grant, the newest first."""
+    """Return the last attempts to renew a grant, newest first."""
     newest = select(TokenRefreshLog).where(TokenRefreshLog.credential_id == credential_id)
     return list(session.scalars(newest.order_by(TokenRefreshLog.id.desc()).limit(most)))

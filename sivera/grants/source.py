@@ -1,4 +1,4 @@
-"""The access token of a grant, valid for the caller's next call and renewed just in time."""
+"""The access token of a grant, renewed just in time for the caller's next call."""
 
 import math
 import threading
@@ -9,7 +9,6 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
 from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants import queries, renewal, rules
@@ -20,7 +19,7 @@ from sivera.values import GrantTokens
 
 POLL_SECONDS = 0.25
 
-PAUSED = "could not be renewed several times; it is left alone for some minutes"
+PAUSED = "failed to renew this connection several times; the next attempt is in some minutes"
 
 
 class GrantTokenSource:
@@ -31,11 +30,10 @@ class GrantTokenSource:
         deps: RenewalDependencies,
         client: PlatformClient,
         credential_id: int,
-        breaker: Breaker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._deps, self._client, self._id = deps, client, credential_id
-        self._breaker, self._monotonic = breaker or Breaker(), monotonic
+        self.engine, self.client, self.id = deps.engine, client, credential_id
+        self._deps, self._monotonic = deps, monotonic
         self._lock = threading.Lock()
         self._held: StoredGrant | None = None
 
@@ -44,7 +42,7 @@ class GrantTokenSource:
 
         Raises:
             ReconnectRequired: Only a human can make the grant work again.
-            PlatformError: The platform did not renew it now.
+            PlatformError: The platform did not renew it this time.
         """
         with self._lock:
             held = self._held or self._read()
@@ -61,7 +59,7 @@ class GrantTokenSource:
             return self._read().access_token
 
     def renewed(self, rejected: str) -> str:
-        """Return a token newer than one that the platform refused. Only the first thread that asks renews it."""
+        """Return a newer token than one that the platform rejected. Of several threads, only the first one renews."""
         with self._lock:
             held = self._held
             if held is None or held.access_token == rejected:
@@ -72,40 +70,40 @@ class GrantTokenSource:
             return held.access_token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
-        """Record that a human must reconnect the grant, if it still has the rejected token. Return whether it was."""
+        """Record that a human must reconnect the grant, unless it has another token by now. Return whether it did."""
         with self._lock:
             held = self._read()
             if held.access_token != rejected:
                 return False
             status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
-            with Session(self._deps.engine) as session, session.begin():
-                event = mark(session, self._id, held.generation, status, reason)
+            with Session(self.engine) as session, session.begin():
+                event = mark(session, self.id, held.generation, status, reason)
         if event:
             self._deps.notify(*event)
         return event is not None
 
     def renew(self, generation: int) -> bool:
-        """Renew the grant if it still has this generation, as `current` does. Return whether this call renewed it."""
+        """Renew the grant if it still has this generation. Return whether this call did; raise as `current` does."""
         with self._lock:
             held = self._read()
             return held.generation == generation and self._renew(held)
 
     def _read(self) -> StoredGrant:
         asked_at = self._monotonic()
-        with Session(self._deps.engine) as session:
-            found = queries.read_credential(session, self._id)
+        with Session(self.engine) as session:
+            found = queries.read_credential(session, self.id)
         if found is None:
-            raise ReconnectRequired(self._client.platform, "the connection was deleted")
+            raise ReconnectRequired(self.client.platform, "the connection was deleted")
         row, ends_in, retry_in = found
         if row.status != ACTIVE:
-            raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
+            raise ReconnectRequired(self.client.platform, row.status_reason or f"the connection is {row.status}")
         tokens = unseal_tokens(self._deps.keyring, row)
         if tokens["access_token"] is None:
             raise UndecryptableError(f"grant {row.id} has no access token")
         rests = None if retry_in is None or retry_in > rules.LONGEST_REST else retry_in
         self._held = StoredGrant(
             id=row.id,
-            platform=self._client.platform,
+            platform=self.client.platform,
             generation=row.generation,
             failures=row.failures,
             tokens=GrantTokens.model_validate(tokens),
@@ -119,18 +117,18 @@ class GrantTokenSource:
 
     def _renew(self, stale: StoredGrant) -> bool:
         """Renew the grant, or wait until another process has. Return whether this process renewed it."""
-        self._held = None  # from here on it is out of date
+        self._held = None  # out of date from here on
         deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
-            self._breaker.check(self._client.platform)  # ends the wait for another process when the run is over
+            self.client.breaker.check(self.client.platform)  # stops waiting for another process when the run is over
             if stale.retry_at > self._monotonic():
-                raise LeftAlone(self._client.platform, PAUSED)
-            if renewal.renew(self._deps, self._client, stale):
+                raise LeftAlone(self.client.platform, PAUSED)
+            if renewal.renew(self._deps, self.client, stale):
                 return True
             fresh = self._read()
             if fresh.generation != stale.generation:
                 return False
             stale = fresh
             if self._monotonic() > deadline:
-                raise LeftAlone(self._client.platform, "another process has been renewing this connection for too long")
+                raise LeftAlone(self.client.platform, "another process has been renewing this connection for too long")
             time.sleep(POLL_SECONDS)

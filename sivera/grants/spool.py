@@ -1,8 +1,8 @@
-"""The spool: renewed tokens that the database does not have yet, each in an encrypted file until it does.
+"""The spool: renewed tokens in encrypted files until the database has them.
 
-A refresh token that rotates is spent when its successor is issued, and until the commit there is only one copy of the
-successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. If a process dies
-before the rename, its draft counts if it is whole.
+A rotating refresh token is spent as soon as its successor is issued, and until the commit there is only one copy of the
+successor. So it is first written to disk: write, fsync, rename, fsync of the folder. If a process dies before the
+rename, its draft counts if it is complete.
 """
 
 import os
@@ -22,37 +22,37 @@ from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import GrantTokens, Value
 
 FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.(?:tokens|draft)")
-"""The ids of the grant and of the attempt: two holders on one machine never share a file."""
+"""The ids of the grant and of the attempt, so two holders on one machine never share a file."""
 
 DRAFT = ".draft"
 UNREADABLE = ".unreadable"
 
 
 class SpoolError(SiveraError):
-    """A file of the spool cannot be read, so its grant must not be renewed with the stored token."""
+    """A file in the spool cannot be read, so its grant must not be renewed with the stored token."""
 
 
 class Answer(Value):
-    """A platform's answer to a renewal, with all that is needed to store it."""
+    """A platform's answer to a renewal, with everything needed to store it."""
 
     credential_id: int
     generation: int
     owner: str
     attempt_id: int
     as_of: datetime
-    """The database's time before the call; the tokens' lifetime counts from then."""
+    """The database's time before the call, from which the tokens' lifetime counts."""
     duration_ms: int
     tokens: GrantTokens
 
 
 class Spool:
-    """A folder of answers that wait for the database."""
+    """A folder of answers that the database does not have yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def prove_writable(self) -> None:
-        """Make the folder, for its owner alone; ConfigurationError if it cannot be written to."""
+        """Create the folder, readable by its owner only; ConfigurationError if it cannot be written to."""
         with suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(f"{self.folder}/", os.W_OK | os.X_OK):
@@ -62,9 +62,9 @@ class Spool:
             )
 
     def put(self, keyring: Keyring, answer: Answer) -> BinaryIO:
-        """Write an answer to disk, so that it survives a power failure.
+        """Write an answer to disk, safe from a power failure.
 
-        Return the open file: nobody takes the answer up until it is closed, at the latest by the end of the process.
+        Return the open file. Others cannot take the answer until it is closed or the process has ended.
         """
         plain, tokens = answer.model_dump(mode="json"), answer.tokens
         plain["tokens"]["access_token"] = tokens.access_token.get_secret_value()
@@ -86,7 +86,7 @@ class Spool:
         return file
 
     def remove(self, answer: Answer) -> None:
-        """Forget an answer that was stored, or is of no use any more."""
+        """Delete an answer that was stored, or is no longer of use."""
         final = self._path(answer)
         for path in (final, final.with_suffix(DRAFT)):
             path.unlink(missing_ok=True)
@@ -97,26 +97,25 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def waiting(self, credential_id: int | None = None) -> list[Path]:
-        """Return the waiting files, of one grant or of all, the earliest attempts first."""
+        """Return the files of one grant or of all, the earliest attempts first."""
         numbered = [(match, path) for path in self.folder.glob("*") if (match := FILE_NAME.fullmatch(path.name))]
         found = sorted((int(match[2]), path) for match, path in numbered if credential_id in (None, int(match[1])))
         return [path for _, path in found]
 
     def attempt_in(self, path: Path) -> tuple[int, int, datetime]:
-        """Return the ids of a file's grant and attempt, and when it was written by this machine's clock."""
+        """Return the ids of a file's grant and attempt, and when this machine wrote it."""
         credential_id, attempt_id = path.stem.split("-")
         return int(credential_id), int(attempt_id), datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
     def set_aside(self, path: Path) -> Path:
-        """Keep a file that nobody can read under a name that nobody takes up. Return it."""
+        """Rename an unreadable file, so that it is kept but no longer taken. Return its new path."""
         return path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
-        """Yield the answer in a file, and lock others out; None if another process has it, or it is no whole draft.
+        """Yield the answer in a file, locked; SpoolError if it cannot be read.
 
-        Raises:
-            SpoolError: It cannot be read.
+        Yield None if another process has it, or it is an incomplete draft.
         """
         answer: Answer | None = None
         with ExitStack() as held:
@@ -131,7 +130,7 @@ class Spool:
             except ValidationError:
                 raise _unreadable(path, "it is damaged") from None
             except (SiveraError, OSError) as error:
-                # The holder of a draft that does not decrypt has yet to write it, or died over it.
+                # A draft that does not decrypt is still being written, or its holder died while writing it.
                 if not (isinstance(error, UndecryptableError) and path.suffix == DRAFT):
                     raise _unreadable(path, error) from None
             yield answer

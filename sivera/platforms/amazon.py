@@ -253,7 +253,7 @@ class AmazonAds(PlatformClient):
     def _download(self, session: _Session, url: str) -> bytes:
         """Download a report from its signed URL, without our headers: S3 refuses a second authorisation."""
         subject = session.subject("report download")
-        self._breaker.check(PLATFORM, subject)
+        self.breaker.check(PLATFORM, subject)
         try:
             status, headers, content = self._polling.send_raw(self._http.build_request("GET", url))
         # httpx notices some bad hosts and paths only when it connects.
@@ -262,5 +262,5 @@ class AmazonAds(PlatformClient):
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):
-            self._breaker.open(PLATFORM, error.retry_after, error.scope, subject)
+            self.breaker.open(PLATFORM, error.retry_after, error.scope, subject, error.message)
         raise error

@@ -136,7 +136,7 @@ class PlatformClient(ABC):
     login: Login
 
     def __init__(self, app: AppCredentials, http: "httpx.Client", breaker: "Breaker") -> None:
-        self._app, self._http, self._breaker = app, http, breaker
+        self._app, self._http, self.breaker = app, http, breaker
 
     @abstractmethod
     def list_accounts(self, tokens: TokenSource) -> AccountListing:

@@ -215,10 +215,10 @@ class MetaAds(PlatformClient):
     def _pause_if_busy(self, usage: float) -> None:
         """Pause all calls for a while if our app's quota is nearly used up."""
         if usage:
-            self._breaker.note_usage(self.platform, usage)
+            self.breaker.note_usage(self.platform, usage)
         for percent, seconds in APP_USAGE_PAUSES:
             if usage >= percent:
-                self._breaker.open(self.platform, seconds)
+                self.breaker.open(self.platform, seconds, words="reports that our quota is nearly used up")
                 return
 
 

@@ -118,7 +118,6 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
         account=values.AdAccount.model_validate(first, from_attributes=True),
         client=client,
         tokens=deps.tokens_for(due.platform, first.credential_id),
-        credential_id=first.credential_id,
         conversion=first.meta_conversion,
         mode=mode,
         lookback_days=lookback_days,
@@ -153,9 +152,7 @@ def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exce
             raise
         except AccountInaccessible:
             # The grant may only have to reach the account in another way.
-            has_changed, changes = rediscover(
-                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id, reader.account
-            )
+            has_changed, changes = rediscover(reader.tokens, reader.due.id, reader.account)
             reader.changes += changes
             if not has_changed:
                 raise

@@ -6,8 +6,8 @@ from datetime import UTC, timedelta
 from sqlalchemy.orm import Session
 
 from sivera import pages
+from sivera.accounts.news import AccountNews
 from sivera.accounts.queries import accounts_by_age
-from sivera.grants.discovering import AccountNews
 from sivera.sync.queries import recent_syncs
 from sivera.sync.summary import ACCOUNTS, SUMMED, SyncSummary
 from sivera.values import PlatformName

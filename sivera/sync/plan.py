@@ -8,8 +8,8 @@ from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from sivera.accounts.news import AccountNews
 from sivera.accounts.queries import Lane, accounts_to_sync, find_account
-from sivera.grants.discovering import AccountNews
 from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 

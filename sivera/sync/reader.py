@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.accounts.news import AccountNews
 from sivera.clock import find_zone
 from sivera.database import after_commit, reading
 from sivera.errors import ConfigurationError
-from sivera.grants.discovering import AccountNews
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.sync import part_queries, rules
@@ -39,7 +39,6 @@ class Reader:
     account: values.AdAccount
     client: PlatformClient
     tokens: GrantTokenSource
-    credential_id: int
     conversion: str | None
     mode: SyncMode
     lookback_days: int | None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from sivera.grants.discovering import AccountNews
+from sivera.accounts.news import AccountNews
 from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.values import OddRow, PlatformName, Value

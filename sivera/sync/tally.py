@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from sivera.grants.discovering import AccountNews, Discovery, DueGrant
+from sivera.accounts.news import AccountNews
+from sivera.grants.discovering import Discovery, DueGrant
 from sivera.reasons import reason_for
 from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
 from sivera.sync.summary import ACCOUNTS, SUMMED, AccountSync, Outcome, PlatformCounts, SyncSummary

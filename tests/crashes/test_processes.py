@@ -20,9 +20,9 @@ PROCESSES, GRANTS, THREADS = 8, 500, 4
 
 
 def renew_all(stage: Stage, http: httpx.Client, planned: Barrier) -> None:
-    """Renew every due grant, as a run of refresh-tokens without Prefect, once all processes have planned.
+    """Renew every due grant, as a run of refresh-tokens does without Prefect, once all processes have planned.
 
-    Two processes each begin at the same grant, so that they meet at every one; the pairs begin in different places.
+    Pairs of processes start at the same grant, so they meet at every one. Each pair starts at a different grant.
     """
     of_its_own(stage, http)
     with Session(stage.engine) as session:
@@ -57,6 +57,6 @@ def test_eight_processes_renew_five_hundred_rotating_grants_with_one_call_each(s
     rows = stage.rows("SELECT outcome, count(*) AS n, count(DISTINCT owner) AS m FROM token_refresh_logs GROUP BY 1")
     assert [tuple(one) for one in rows] == [("renewed", GRANTS, GRANTS)]
     owners = {row.owner.split(":")[1] for row in stage.rows("SELECT owner FROM token_refresh_logs")}
-    assert len(owners) > 1, "more than one process had a share"
+    assert len(owners) > 1, "several processes took part"
     life = stage.rows("SELECT min(expires_at - now()) AS life FROM platform_credentials")[0].life
     assert life > timedelta(minutes=50)

@@ -1,6 +1,6 @@
-"""A renewal that is killed anywhere leaves a grant that works, or is in doubt and then works.
+"""A renewal that is killed at any step leaves a grant that works, or is in doubt and then works.
 
-A grant is lost only if its platform honours none of the tokens that were ever written down.
+A grant is lost only if its platform honours none of the tokens that were ever stored.
 """
 
 import signal
@@ -27,10 +27,10 @@ LAST_OUTCOME = "SELECT outcome FROM token_refresh_logs ORDER BY id DESC LIMIT 1"
 
 
 def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, credential_id: int, last: int) -> None:
-    """Renew a grant until the n-th step, and be killed there.
+    """Renew a grant and be killed at the n-th step.
 
-    Steps are before and after each statement and commit of SQL, each action of the HTTP connection (begin to connect,
-    to send, to receive, and the end of each), and before each action of the spool on its folder.
+    There are steps before and after each SQL statement and commit, at the start and end of each action of the HTTP
+    connection (connect, send, receive), and before each action of the spool on its folder.
     """
     step = killed_at(last)
 
@@ -50,7 +50,7 @@ def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, cred
 def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
     stage: Stage, world: World, platform: PlatformName, rotates: bool
 ) -> None:
-    grant = world.add_grant(platform, rotates=rotates)  # it honours no spent token
+    grant = world.add_grant(platform, rotates=rotates)  # a spent token is not honoured
     grant.expires = True
     id_ = stage.connect(grant).credential_id
     life = stage.rows("SELECT expires_at - now() AS life FROM platform_credentials")[0].life
@@ -60,7 +60,7 @@ def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
             stage.pass_time(life - timedelta(minutes=2))
             generation = stage.rows("SELECT generation FROM platform_credentials")[0].generation
             code = run(renew_and_die, stage, http, platform, id_, step)
-            stage.http.post(f"{stage.sandbox}/control/calls")  # the sandbox has answered what was sent before
+            stage.http.post(f"{stage.sandbox}/control/calls")  # answered only after what was sent before
             if code == 0:
                 break
             assert code == -signal.SIGKILL
@@ -76,7 +76,7 @@ def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
 
 
 def what_was_left(stage: Stage, generation: int) -> str:
-    """Whether the killed process had stored new tokens, had them on disk, had written the journal, or nothing."""
+    """How far the killed process came: to new tokens, to tokens on disk, to the journal row, or not even that."""
     if stage.rows("SELECT generation FROM platform_credentials")[0].generation > generation:
         return "stored"
     if stage.spool.exists() and any(path.stat().st_size for path in stage.spool.iterdir()):
@@ -85,11 +85,11 @@ def what_was_left(stage: Stage, generation: int) -> str:
 
 
 def resolve(stage: Stage, platform: PlatformName, id_: int, *, left: str, honoured: bool) -> None:
-    """Let the next holder take over: then the grant works, unless its platform honours no stored token."""
+    """Let the next holder take over. The grant then works, unless its platform honours no stored token."""
     stage.age(LEASE)
     if not take_up_spool(stage.renewal_dependencies()) and left != "stored":
         with Session(stage.engine) as session:
-            assert plan_refresh(session, RefreshOptions()), "what is in doubt, or about to end, is due"
+            assert plan_refresh(session, RefreshOptions()), "a grant in doubt, or about to expire, is due"
     stage.tokens.cache_clear()
     try:
         token = stage.tokens(platform, id_).current()

@@ -1,4 +1,4 @@
-"""A sync that is killed anywhere leaves the old state or the new one, and the next sync completes it."""
+"""A sync that is killed at any step leaves the old state or the new one, and the next sync completes it."""
 
 import signal
 from datetime import timedelta
@@ -17,7 +17,7 @@ STEPS = range(1, 60)
 
 
 def sync_and_die(stage: Stage, http: httpx.Client, last: int) -> None:
-    """Sync the one due account, and be killed at the n-th step: a call to a platform, or a statement of SQL."""
+    """Sync the one due account and be killed at the n-th step: a call to a platform, or an SQL statement."""
     step = killed_at(last)
     of_its_own(stage, http)
     for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
@@ -51,5 +51,5 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, wo
     new = seen[-1]
     assert new != old
     assert len(seen) > 10
-    assert all(contents[part] in (old[part], new[part]) for contents in seen for part in old), "each part as a whole"
+    assert all(contents[part] in (old[part], new[part]) for contents in seen for part in old), "each part is whole"
     assert stage.sync(due).changed == 0

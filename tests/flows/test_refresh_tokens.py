@@ -56,7 +56,7 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     success, _, _, lost, down = announced(refresh_tokens, state, "reauthorizationRequired", "down")
     assert (success, lost, down) == (False, 1, ["amazon"])
     table = str(artifacts(state)["refresh-tokens-failures"])
-    assert "Someone of the team must connect the account again, " in table
+    assert "Someone on the team must connect the account again, " in table
     assert "next run tries again" in table
     assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
     (row,) = ready.rows("SELECT id FROM platform_credentials WHERE status <> 'active'")

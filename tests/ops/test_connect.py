@@ -60,11 +60,11 @@ def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
     answer = sivera(*command(PlatformName.META, "--redirect-uri", redirect))
     assert (answer.code, answer.err) == (
         1,
-        "sivera: The access was denied on the consent page. Begin again, and allow it. (meta: Permissions error)\n",
+        "sivera: Access was denied on the consent page. Start again and allow it. (meta: Permissions error)\n",
     )
     page = person.seen.result(PATIENCE_SECONDS)
     assert "Not connected" in page.text
-    assert "The access was denied" in page.text
+    assert "Access was denied" in page.text
     assert ready.rows("SELECT 1 FROM teams") == []
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_address_connects_nothing(sivera: Sivera, ready: Stage) -> None:
     paste = "http://localhost:8910/amazon?code=AN&state=made-up"
     answer = sivera(*command(PlatformName.AMAZON, "--no-browser"), stdin=paste)
     assert answer.code == 1
-    assert answer.err == "sivera: This answer belongs to no consent that was begun here. Begin again.\n"
+    assert answer.err == "sivera: This answer does not belong to a consent that was started here. Start again.\n"
     assert sivera(*command(PlatformName.AMAZON, "--region", "moon", "--no-browser"), stdin="").refusal.startswith(
         "amazon has no region"
     )

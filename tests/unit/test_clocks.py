@@ -59,7 +59,7 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
     assert grant.id == credential_id
     tokens = stage.tokens(platform, credential_id)
     tokens.current()
-    discover(engine, stage.client(platform), tokens, credential_id)
+    discover(tokens)
     with Session(engine) as session:
         plan = plan_sync(session, SyncOptions(), read_clock(session))
         now = read_clock(session)

@@ -1,4 +1,4 @@
-"""Tokens at rest: what is encrypted comes back in its own place, and nowhere else."""
+"""Tokens at rest: a ciphertext decrypts in its own place, and nowhere else."""
 
 import os
 
@@ -12,7 +12,7 @@ PLACE = Place("platform_credentials", "access_token", 7)
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 
-def test_what_is_encrypted_comes_back_in_its_own_place_alone(keyring: Keyring) -> None:
+def test_a_ciphertext_decrypts_only_in_its_own_place(keyring: Keyring) -> None:
     sealed = keyring.encrypt("tökén", PLACE)
     assert "tökén".encode() not in sealed
     assert keyring.decrypt(sealed, PLACE) == "tökén"
@@ -26,8 +26,8 @@ def test_what_is_encrypted_comes_back_in_its_own_place_alone(keyring: Keyring) -
             keyring.decrypt(sealed, elsewhere)
 
 
-def test_each_column_has_a_key_of_its_own(keyring: Keyring) -> None:
-    """The place that is bound in is not what tells the columns apart here: it is the same for both ciphers."""
+def test_each_column_has_its_own_key(keyring: Keyring) -> None:
+    """Both ciphers get the same associated data here, so only the key can tell the columns apart."""
     sealed = keyring.encrypt("t", PLACE)[2 + len("k1") :]
     nonce, ciphertext, place = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(PLACE).encode()
     key = keyring._keys.by_id["k1"]
@@ -36,7 +36,7 @@ def test_each_column_has_a_key_of_its_own(keyring: Keyring) -> None:
         _cipher(key, "refresh_token").decrypt(nonce, ciphertext, place)
 
 
-def test_what_is_damaged_or_no_ciphertext_is_noticed(keyring: Keyring) -> None:
+def test_a_damaged_ciphertext_is_noticed(keyring: Keyring) -> None:
     sealed = keyring.encrypt("t", PLACE)
     flipped = [bytes([*sealed[:n], sealed[n] ^ 1, *sealed[n + 1 :]]) for n in range(len(sealed))]
     for damaged in (*flipped, *(sealed[:n] for n in range(len(sealed))), b"plain text"):
@@ -44,7 +44,7 @@ def test_what_is_damaged_or_no_ciphertext_is_noticed(keyring: Keyring) -> None:
             keyring.decrypt(damaged, PLACE)
 
 
-def test_an_older_key_still_decrypts_and_a_missing_or_another_one_is_named() -> None:
+def test_an_older_key_still_decrypts_and_a_missing_or_different_one_is_named() -> None:
     sealed = Keyring({"old": OLD}, "old").encrypt("t", PLACE)
     both = Keyring({"old": OLD, "new": NEW}, "new")
     assert both.decrypt(sealed, PLACE) == "t"

@@ -1,4 +1,4 @@
-"""What a failure means: a sentence with the remedy and without values, and whether to try again."""
+"""What a failure means: a sentence with the remedy and without secret values, and whether to try again."""
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -30,9 +30,7 @@ from sivera.values import PlatformName
         (KeyError("hunter2"), "a defect", False),
     ],
 )
-def test_a_reason_says_what_to_do_and_only_what_may_pass_is_tried_again(
-    error: Exception, remedy: str, is_tried_again: bool
-) -> None:
+def test_each_error_has_a_remedy_and_some_are_retried(error: Exception, remedy: str, is_tried_again: bool) -> None:
     reason = reason_for(error)
     assert remedy in reason
     assert "hunter2" not in reason
@@ -40,4 +38,4 @@ def test_a_reason_says_what_to_do_and_only_what_may_pass_is_tried_again(
 
 
 def test_a_task_that_was_stopped_has_a_reason_too() -> None:
-    assert reason_for(None).startswith("Somebody stopped it, and it ended as None. The next run tries again")
+    assert reason_for(None).startswith("Someone stopped it, and it ended as None. The next run tries again")

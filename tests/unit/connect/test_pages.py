@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import NoReturn
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ HANGUL = re.compile("[가-힣]")
 
 
 class Visitor:
-    """A browser, and the link that its user was sent."""
+    """A browser, whose user was sent a link."""
 
     def __init__(self, stage: Stage, url: str, http: httpx.Client) -> None:
         self.stage, self.url, self.http = stage, url, http
@@ -53,7 +53,7 @@ class Visitor:
         return self.seen[-1]
 
     def begin(self, link: str, **form: str) -> str:
-        """Press the button; return the address of the consent page."""
+        """Press the button, and return the address of the consent page."""
         page = self.get(link)
         proof = re.search('name="proof" value="([0-9a-f]+)"', page.text)
         assert proof, page.text
@@ -63,7 +63,7 @@ class Visitor:
         return html.unescape(target[1])
 
     def end(self, answer: str) -> httpx.Response:
-        """Come back from the platform; return the last page."""
+        """Come back from the platform, and return the last page."""
         response = self.get(answer)
         return self.get(response.headers["location"]) if response.is_redirect else response
 
@@ -71,17 +71,25 @@ class Visitor:
         return self.end(answered(self.begin(link, **form)))
 
 
-@pytest.fixture
-def url(stage: Stage) -> Iterator[str]:
-    """The public address of the pages."""
+@contextmanager
+def served(stage: Stage, ready: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """Serve the pages, each request once it is `ready`, beside a path that others ask for. Yield the public address."""
 
     @contextmanager
     def tools() -> Iterator[Tools]:
+        ready()
         yield Tools(stage.engine, stage.keyring, stage.client)
 
     application = SwappableApp()
     with serve(application) as address:
-        application.app = Starlette(routes=ConnectPages(address, tools).routes())
+        other = Route("/other", lambda _: PlainTextResponse("here"))  # in a thread, as the HTTP API's own paths
+        application.app = Starlette(routes=[other, *ConnectPages(address, tools).routes()])
+        yield address
+
+
+@pytest.fixture
+def url(stage: Stage) -> Iterator[str]:
+    with served(stage) as address:
         yield address
 
 
@@ -102,18 +110,13 @@ def visitor(visit: Callable[..., Visitor]) -> Visitor:
     return visit()
 
 
-def states(stage: Stage) -> int:
-    return int(stage.rows("SELECT count(*) FROM oauth_states")[0][0])
-
-
 @pytest.mark.parametrize("platform", PlatformName)
 def test_a_user_connects_with_two_clicks_and_nothing_leaks(
     stage: Stage, visitor: Visitor, platform: PlatformName, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="sivera")
     link = visitor.link(platform)
-    page = visitor.begin(link)
-    answer = answered(page)
+    answer = answered(visitor.begin(link))
     done = visitor.end(answer)
     names = [row.name for row in stage.rows("SELECT name FROM ad_accounts")]
     assert len(names) == 2
@@ -124,14 +127,12 @@ def test_a_user_connects_with_two_clicks_and_nothing_leaks(
     for response in visitor.seen:
         assert {name: response.headers[name] for name in HEADERS} == HEADERS
         assert "httponly" in response.headers.get("set-cookie", "httponly").lower()
-    # What a history keeps are the addresses of pages; the callback is a redirect.
+    # A history keeps the addresses of pages. The callback is a redirect.
     callback = next(response for response in visitor.seen if response.is_redirect)
-    code, state = (
-        parse_qs(urlsplit(answer).query)[name][0] for name in (stage.client(platform).login.code_name, "state")
-    )
     kept = [str(response.url) for response in visitor.seen if response is not callback]
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("sivera")]
-    for secret in (code, state, parse_qs(urlsplit(link).query)["link"][0]):
+    given = httpx.URL(answer).params
+    for secret in (given[stage.client(platform).login.code_name], given["state"], httpx.URL(link).params["link"]):
         assert [text for text in (*kept[2:], callback.headers["location"], *ours) if secret in text] == []
     assert visitor.get(link).status_code == 400, "the link is used"
 
@@ -166,16 +167,16 @@ def test_a_refusal_says_what_to_do_in_the_language_of_the_browser(
     check(one.get(link), Refusal.LINK_USED)
 
 
-def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Visitor) -> None:
+def test_a_form_that_another_site_sends_starts_nothing(stage: Stage, visitor: Visitor) -> None:
     link = visitor.link()
     for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}, {"more": "x" * 20_000}):
         response = visitor.http.post(link, data=form)
         assert (response.status_code, 'name="proof"' in response.text) == (200, True)
         assert ("blocks cookies" in response.text) is ("proof" in form)
-    assert states(stage) == 0
+    assert stage.rows("SELECT 1 FROM oauth_states") == []
 
 
-def test_the_form_names_a_region_of_the_platform_or_the_first_is_taken(visitor: Visitor) -> None:
+def test_the_form_selects_a_region_and_an_unknown_one_means_the_first(visitor: Visitor) -> None:
     link = visitor.link(PlatformName.AMAZON)
     pages = [visitor.begin(link, region=region).partition("?")[0] for region in ("eu", "na", "of\nno platform")]
     assert pages[0] != pages[1] == pages[2]
@@ -198,7 +199,7 @@ def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Sta
     assert "is connected" in visitor.connect(link).text
 
 
-def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
+def test_the_last_page_reloaded_later_shows_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
     done = visitor.connect(visitor.link()).url
     outcome = from_address(stage.keyring, done.params["of"], OUTCOME)
     old = to_address(stage.keyring, outcome | {"until": 0.0}, OUTCOME)
@@ -207,58 +208,42 @@ def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visit
     assert [row.name for row in stage.rows("SELECT name FROM ad_accounts") if html.escape(row.name) in page.text] == []
 
 
-def test_visitors_who_wait_for_a_platform_hold_nobody_else_up(stage: Stage) -> None:
-    answered_at_last = threading.Event()
-
-    @contextmanager
-    def tools() -> Iterator[Tools]:
-        answered_at_last.wait(PATIENCE_SECONDS)
-        yield Tools(stage.engine, stage.keyring, stage.client)
-
-    application = SwappableApp()
-    with serve(application) as address:
-        other = Route("/other", lambda _: PlainTextResponse("here"))  # in a thread, as what others ask for
-        application.app = Starlette(routes=[other, *ConnectPages(address, tools).routes()])
-        with ThreadPoolExecutor(50) as pool, httpx.Client(timeout=PATIENCE_SECONDS) as http:
-            waiting = [pool.submit(http.get, callback_of(address)) for _ in range(50)]
-            assert http.get(f"{address}/other").text == "here"
-            answered_at_last.set()
-            assert {each.result().status_code for each in waiting} == {400}
+def test_visitors_who_wait_for_a_platform_block_nobody_else(stage: Stage) -> None:
+    answers = threading.Event()
+    with (
+        served(stage, lambda: answers.wait(PATIENCE_SECONDS)) as address,
+        ThreadPoolExecutor(50) as pool,
+        httpx.Client(timeout=PATIENCE_SECONDS) as http,
+    ):
+        waiting = [pool.submit(http.get, callback_of(address)) for _ in range(50)]
+        assert http.get(f"{address}/other").text == "here"
+        answers.set()
+        assert {each.result().status_code for each in waiting} == {400}
 
 
 def test_only_our_own_redirect_is_sent_whatever_the_request_says(url: str, visitor: Visitor) -> None:
     visitor.http.headers["Host"] = "evil.example"
     page = visitor.begin(f"{visitor.link()}&{urlencode({'redirect_uri': 'https://evil.example', 'next': '//evil'})}")
-    assert parse_qs(urlsplit(page).query)["redirect_uri"] == [callback_of(url)]
+    assert httpx.URL(page).params.get_list("redirect_uri") == [callback_of(url)]
     assert "evil" not in page
 
 
-def test_a_look_at_the_callback_uses_nothing_up(visitor: Visitor) -> None:
-    answer = answered(visitor.begin(visitor.link()))
-    assert httpx.head(answer).status_code == 405
-    assert "is connected" in visitor.end(answer).text
-
-
-def test_two_tabs_of_one_browser_do_not_disturb_each_other(visitor: Visitor) -> None:
+def test_two_tabs_of_one_browser_do_not_disturb_each_other_and_head_uses_nothing_up(visitor: Visitor) -> None:
     pages = [visitor.begin(visitor.link(platform)) for platform in (PlatformName.GOOGLE, PlatformName.TIKTOK)]
-    assert ["is connected" in visitor.end(answered(page)).text for page in pages] == [True, True]
+    for answer in map(answered, pages):
+        assert httpx.head(answer).status_code == 405
+        assert "is connected" in visitor.end(answer).text
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://jobs.example.com",
-        "https://x:port",
-    ],
-)
-def test_a_public_address_that_does_not_fit_is_refused_by_name(address: str) -> None:
+@pytest.mark.parametrize("address", ["http://jobs.example.com", "https://x:port"])
+def test_an_invalid_public_address_is_refused_by_name(address: str) -> None:
     with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
         is_of_this_machine(address)
     with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
         ConnectPages(address).routes()
 
 
-def test_every_text_is_there_in_both_languages() -> None:
+def test_every_text_exists_in_both_languages() -> None:
     assert connect_page.REFUSALS.keys() == set(Refusal)
     for english, korean in (*connect_page.TEXTS.values(), *connect_page.REFUSALS.values()):
         assert HANGUL.search(korean)

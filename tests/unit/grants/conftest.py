@@ -11,6 +11,7 @@ from tests.unit.grants.due import AMAZON, Due
 
 @pytest.fixture
 def due(stage: Stage, world: World) -> Due:
+    """A grant whose access token has expired."""
     grant = world.add_grant(AMAZON, rotates=True)
     connection = stage.connect(grant)
     stage.pass_time(timedelta(hours=2))

@@ -21,9 +21,27 @@ from tests.stage import Stage
 AMAZON = PlatformName.AMAZON
 
 
+def grant_row(stage: Stage) -> dict[str, Any]:
+    """The row of the only grant."""
+    (row,) = stage.rows("SELECT * FROM platform_credentials")
+    return dict(row._mapping)
+
+
+@contextmanager
+def read_only(stage: Stage) -> Iterator[None]:
+    """Make the database read-only, as providers do when its disk is full."""
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    event.listen(stage.engine, "begin", begin)
+    yield
+    event.remove(stage.engine, "begin", begin)
+
+
 @dataclass
 class Interrupted:
-    """A client that renews, and then lets something happen before its caller goes on."""
+    """A client that calls `then` after each renewal, before its caller goes on."""
 
     inner: PlatformClient
     then: Callable[[], object]
@@ -50,32 +68,17 @@ class Due:
         interrupted = cast("PlatformClient", Interrupted(client, then)) if then else client
         return GrantTokenSource(self.stage.renewal_dependencies(), interrupted, self.id)
 
-    def row(self) -> dict[str, object]:
-        (row,) = self.stage.rows("SELECT * FROM platform_credentials WHERE id = :id", id=self.id)
-        return dict(row._mapping)
-
     def journal(self) -> list[tuple[str | None, str | None]]:
         rows = self.stage.rows("SELECT outcome, error_code FROM token_refresh_logs ORDER BY id")
         return [(row.outcome, row.error_code) for row in rows]
 
-    def begin(self, owner: str) -> queries.Begun | None:
+    def begin(self, owner: str) -> queries.Attempt | None:
         with Session(self.stage.engine) as session, session.begin():
             return queries.begin(session, self.id, 1, owner, "f", None)
 
-    def conclude(self, held: StoredGrant, owner: str, begun: queries.Begun) -> str:
+    def conclude(self, held: StoredGrant, attempt: queries.Attempt) -> str:
         error = GrantRevoked(AMAZON, "no", "invalid_grant")
-        return renewal.conclude(self.stage.renewal_dependencies(), held, owner, begun, error, 1)[0].value
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """What providers make of a database when its disk is full."""
-
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-
-        event.listen(self.stage.engine, "begin", begin)
-        yield
-        event.remove(self.stage.engine, "begin", begin)
+        return renewal.conclude(self.stage.renewal_dependencies(), held, attempt, error, 1)[0].value
 
     def calls(self) -> int:
         return self.stage.world.faults.count(AMAZON, "token")

@@ -1,6 +1,6 @@
-"""Processes that start in milliseconds: forked from the test, so they have imported everything already.
+"""Processes that start in milliseconds, because they are forked from the test and have imported everything already.
 
-A target must open its own connections, or call `of_its_own` on a stage: sockets of the test are not its to use.
+A target must open its own connections, or call `of_its_own` on a stage, since it cannot share the test's sockets.
 """
 
 import itertools
@@ -23,7 +23,7 @@ CONTEXT: ForkContext = multiprocessing.get_context("fork")
 
 @contextmanager
 def running(target: Callable[..., None], count: int, *arguments: object) -> Iterator[list[BaseProcess]]:
-    """Start processes; they have ended, or are killed, when the context ends."""
+    """Start processes, and kill those that are still running when the context ends."""
     processes: list[BaseProcess] = [CONTEXT.Process(target=target, args=arguments) for _ in range(count)]
     for process in processes:
         process.start()
@@ -44,7 +44,7 @@ def run(target: Callable[..., None], *arguments: object) -> int:
 
 
 def killed_at(last: int) -> Callable[..., None]:
-    """Return a step that kills this process with SIGKILL when it is taken for the n-th time."""
+    """Return a function that kills this process with SIGKILL when it is called for the n-th time."""
     steps = itertools.count(1)
 
     def step(*_: object) -> None:
@@ -55,7 +55,7 @@ def killed_at(last: int) -> Callable[..., None]:
 
 
 def watch_files(folder: Path, step: Callable[[], None], *actions: str) -> None:
-    """Take a step before each of these actions (audit events of Python) on a file below a folder."""
+    """Call `step` before each of these actions (audit events of Python) on a file below a folder."""
 
     def audit(name: str, arguments: tuple[object, ...]) -> None:
         if name in actions and str(arguments[0]).startswith(str(folder)):
@@ -65,7 +65,7 @@ def watch_files(folder: Path, step: Callable[[], None], *actions: str) -> None:
 
 
 def of_its_own(stage: Stage, http: httpx.Client) -> None:
-    """Give a forked process connections of its own; `http` is a client that was never used."""
+    """Give a forked process its own connections. `http` must not have been used before."""
     stage.engine.dispose(close=False)
     stage.http = http
     stage.client.cache_clear()

@@ -1,8 +1,7 @@
-"""Discovering the ad accounts of grants, in a real PostgreSQL and a sandbox over real HTTP."""
+"""Discovering the ad accounts of grants."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -19,19 +18,25 @@ from sivera.sync.summary import Outcome
 from sivera.sync.tally import SyncTally
 from sivera.values import AdAccount, PlatformName
 from tests.stage import Stage
+from tests.unit.grants.due import grant_row
 
-GOOGLE, META, AMAZON, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.AMAZON, PlatformName.TIKTOK
+GOOGLE, META, AMAZON, TIKTOK = PlatformName
 
 
 def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
-    return discover(stage.engine, stage.client(platform), stage.tokens(platform, id_), id_)
+    return discover(stage.tokens(platform, id_))
+
+
+def news(stage: Stage, id_: int) -> list[tuple[int, str]]:
+    """Discover a grant of Meta's, and return what is new."""
+    return [(change.account_id, change.what) for change in find(stage, META, id_).changes]
 
 
 def change(stage: Stage, columns: str, table: str = "platform_credentials") -> None:
     stage.execute(f"UPDATE {table} SET {columns}")  # noqa: S608 - ours
 
 
-def due(stage: Stage) -> Sequence[int]:
+def due(stage: Stage) -> list[int]:
     with Session(stage.engine) as session:
         return [grant.id for grant in due_grants(session, (), ())]
 
@@ -55,22 +60,16 @@ def test_a_grant_that_cannot_be_listed_stays_due_and_lets_the_others_go_first(st
     assert due(stage) == []
 
 
-def test_a_listing_that_does_not_say_when_data_access_ends_changes_nothing_about_it(stage: Stage, world: World) -> None:
+def test_the_end_of_data_access_stays_if_a_listing_lacks_it(stage: Stage, world: World) -> None:
     grant = world.add_grant(META)
     grant.data_access_ends = stage.now() + timedelta(days=5)
     id_ = stage.connect(grant).credential_id
-
-    def ends() -> datetime | None:
-        (row,) = stage.rows("SELECT data_access_ends_at FROM platform_credentials")
-        found: datetime | None = row.data_access_ends_at
-        return found
-
-    assert ends() == grant.data_access_ends
+    assert grant_row(stage)["data_access_ends_at"] == grant.data_access_ends
     world.faults.add(Fault(FaultKind.STATUS, META, "debug"))
     find(stage, META, id_)
-    assert ends() == grant.data_access_ends
+    assert grant_row(stage)["data_access_ends_at"] == grant.data_access_ends
     stage.connect(grant)
-    assert ends() is None, "what was true of the old login says nothing about the new one"
+    assert grant_row(stage)["data_access_ends_at"] is None, "a new login is not bound by the old one's end"
 
 
 @pytest.mark.parametrize("platform", PlatformName)
@@ -83,12 +82,12 @@ def test_a_grant_that_must_be_connected_again_waits_for_a_human(
     world.revoke_grant(grant.id)
     with pytest.raises(ReconnectRequired):
         find(stage, platform, id_)
-    assert stage.rows("SELECT 1 FROM platform_credentials WHERE status = 'active'") == []
+    assert grant_row(stage)["status"] != "active"
     assert len(stage.events) == 1
     assert due(stage) == []
 
 
-def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: Stage, world: World) -> None:
+def test_accounts_that_fail_at_once_share_the_first_one_s_discovery(stage: Stage, world: World) -> None:
     grant = world.add_grant(META, accounts=3)
     id_ = stage.connect(grant).credential_id
     with Session(stage.engine) as session:
@@ -99,28 +98,27 @@ def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: St
     world.faults.latency_seconds = 0.2
 
     def ask(account_id: int) -> tuple[bool, int]:
-        client, tokens = stage.client(META), stage.tokens(META, id_)
-        has_changed, changes = rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+        has_changed, changes = rediscover(stage.tokens(META, id_), account_id, known[account_id])
         return has_changed, len(changes)
 
     with ThreadPoolExecutor() as pool:
         changed = list(pool.map(ask, known))
     assert [has_changed for has_changed, _ in changed] == [True, True, False]
-    assert sorted(found for _, found in changed) == [0, 0, 2], "the one that asks tells what it found"
+    assert sorted(found for _, found in changed) == [0, 0, 2], "only the one that asked returns what it found"
     assert ask(rows[0].id) == (True, 0), "also later, since it still works with what it had read"
     assert world.faults.calls[META, "accounts"] == 2, "once to connect, and once now"
 
 
-def test_a_claim_that_came_while_a_transaction_waited_holds(stage: Stage, world: World) -> None:
+def test_a_claim_made_while_a_transaction_waited_holds(stage: Stage, world: World) -> None:
     id_ = stage.connect(world.add_grant(META)).credential_id
     with Session(stage.engine) as late, Session(stage.engine) as first:
-        late.execute(text("SELECT 1"))  # its transaction begins, and with it now()
+        late.execute(text("SELECT 1"))  # its transaction starts, and with it now()
         with first.begin():
             assert claim_discovery(first, id_, AGAIN_AFTER)
         assert not claim_discovery(late, id_, AGAIN_AFTER)
 
 
-def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(stage: Stage, world: World) -> None:
+def test_a_sync_finds_access_that_remains_only_through_the_manager(stage: Stage, world: World) -> None:
     grant = world.add_grant(GOOGLE)
     stage.connect(grant)
     (account,) = stage.due()
@@ -135,34 +133,29 @@ def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(s
     assert (change.account_id, change.what) == (account.id, f"its manager account was none and is {grant.manager_id}")
 
 
-def news(found: Discovery) -> list[tuple[int, str]]:
-    return [(change.account_id, change.what) for change in found.changes]
-
-
 def test_what_is_new_about_an_account_is_said_once(stage: Stage, world: World) -> None:
     grant = world.add_grant(META, accounts=2)
     id_ = stage.connect(grant).credential_id
-    assert news(find(stage, META, id_)) == []
+    assert news(stage, id_) == []
     first, second = world.accounts_of(grant)
     first.closed, old = True, second.name
     second.name, second.currency, second.timezone = "Renamed", "CHF", "Asia/Tokyo"
     world.add_grant(META)
     (third,) = world.accounts_of(world.grants[2])
     grant.account_ids.append(third.id)
-    [closed, renamed, *others, (new, what)] = news(find(stage, META, id_))
+    [closed, renamed, *others, (new, what)] = news(stage, id_)
     assert (closed, renamed) == ((1, "closed"), (2, f"its name was {old} and is Renamed"))
     assert [what.partition(" was ")[0] for _, what in others] == ["its currency", "its time zone"]
     assert what == "new"
-    assert news(find(stage, META, id_)) == []
+    assert news(stage, id_) == []
     first.closed = False
-    assert news(find(stage, META, id_)) == [(1, "open again")]
-    grant.account_ids.remove(third.id)
-    assert news(find(stage, META, id_)) == [(new, "no longer listed by its grant")]
-    assert news(find(stage, META, id_)) == [], "said once, not every day"
-    grant.account_ids.append(third.id)
-    find(stage, META, id_)
-    grant.account_ids.remove(third.id)
-    assert news(find(stage, META, id_)) == [(new, "no longer listed by its grant")], "again, since it was back"
+    assert news(stage, id_) == [(1, "open again")]
+    for _ in range(2):
+        grant.account_ids.remove(third.id)
+        assert news(stage, id_) == [(new, "no longer listed by its grant")]
+        assert news(stage, id_) == [], "said once, not every day"
+        grant.account_ids.append(third.id)
+        assert news(stage, id_) == []
 
 
 def test_an_account_that_was_left_out_is_not_called_unlisted(stage: Stage, world: World) -> None:
@@ -205,19 +198,14 @@ def test_only_connecting_again_ends_the_rest_of_accounts_and_their_parts(stage: 
 
 
 def test_a_grant_is_overdue_a_day_after_it_was_due(stage: Stage, world: World) -> None:
-    def is_overdue() -> bool:
-        with Session(stage.engine) as session:
-            (grant,) = due_grants(session, (), ())
-        return grant.is_overdue
-
     stage.connect(world.add_grant(META))
-    change(stage, "accounts_read_at = now() - interval '43 hours', created_at = now() - interval '9 days'")
-    assert not is_overdue()
-    change(stage, "accounts_read_at = now() - interval '45 hours', status_since = now() - interval '9 days'")
-    assert is_overdue()
-    change(stage, "accounts_read_at = NULL")
-    assert is_overdue()
-    change(stage, "status_since = now() - interval '1 hour'")
-    assert not is_overdue(), "connected again"
-    change(stage, "created_at = now() + interval '1 day', status_since = now() + interval '1 day'")
-    assert not is_overdue(), "by a clock that was a day ahead"
+    for columns, is_overdue in (
+        ("accounts_read_at = now() - interval '43 hours', created_at = now() - interval '9 days'", False),
+        ("accounts_read_at = now() - interval '45 hours', status_since = now() - interval '9 days'", True),
+        ("accounts_read_at = NULL", True),
+        ("status_since = now() - interval '1 hour'", False),  # connected again
+        ("created_at = now() + interval '1 day', status_since = now() + interval '1 day'", False),
+    ):
+        change(stage, columns)
+        with Session(stage.engine) as session:
+            assert [grant.is_overdue for grant in due_grants(session, (), ())] == [is_overdue], columns

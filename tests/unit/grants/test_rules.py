@@ -1,4 +1,4 @@
-"""The decisions of renewing grants, one by one."""
+"""The decisions about renewals."""
 
 from datetime import timedelta
 
@@ -36,14 +36,14 @@ META = PlatformName.META
         (KeyError("a bug"), "defect", "in_doubt", "in_doubt"),
     ],
 )
-def test_each_error_has_its_verdict(error: Exception, kept: str, rotating: str, rotating_in_doubt: str) -> None:
+def test_the_outcome_of_each_error(error: Exception, kept: str, rotating: str, rotating_in_doubt: str) -> None:
     assert rules.outcome_of(error, rotates=False, in_doubt=False).value == kept
     assert rules.outcome_of(error, rotates=False, in_doubt=True).value == kept
     assert rules.outcome_of(error, rotates=True, in_doubt=False).value == rotating
     assert rules.outcome_of(error, rotates=True, in_doubt=True).value == rotating_in_doubt
 
 
-def test_backoff_leaves_room_for_the_task_s_retries_and_ends_at_an_hour() -> None:
+def test_backoff_allows_for_the_retries_of_a_task_and_grows_to_an_hour() -> None:
     pauses = [rules.backoff(failures) / timedelta(minutes=1) for failures in range(1, 9)]
     assert pauses == [0, 0, 1, 4, 16, 60, 60, 60]
     assert rules.backoff(10_000) == rules.LONGEST_BACKOFF
@@ -61,7 +61,7 @@ def test_backoff_leaves_room_for_the_task_s_retries_and_ends_at_an_hour() -> Non
         (set(), set(), False, False),
     ],
 )
-def test_many_teams_that_fail_at_once_are_an_outage(
+def test_an_outage_is_many_teams_failing_at_once(
     failed: set[str], renewed: set[str], silent: bool, outage: bool
 ) -> None:
     assert rules.is_outage(failed, renewed, is_silent=silent) is outage

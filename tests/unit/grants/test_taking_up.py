@@ -1,4 +1,4 @@
-"""The database takes no writes between the platform's answer and the commit: the answer is taken up from the spool."""
+"""The database takes no writes between the platform's answer and the commit: the answer is taken from the spool."""
 
 import os
 from contextlib import ExitStack
@@ -12,26 +12,25 @@ from sivera.errors import Unavailable
 from sivera.grants.renewal import take_up_spool
 from sivera.grants.rules import LEASE
 from sivera.grants.spool import SpoolError
-from tests.unit.grants.due import AMAZON, Due
+from tests.unit.grants.due import AMAZON, Due, read_only
 
 
-def test_the_answer_is_kept_on_disk_and_taken_up(due: Due) -> None:
+def test_the_answer_is_kept_on_disk_until_it_is_stored(due: Due) -> None:
     with ExitStack() as away:
-        source = due.source(then=lambda: away.enter_context(due.read_only()))
+        source = due.source(then=lambda: away.enter_context(read_only(due.stage)))
         with pytest.raises(DBAPIError, match="takes no writes"):
             source.current()
     (file,) = due.stage.spool.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert b"Atz" not in file.read_bytes()
-    assert due.journal() == [(None, None)], "in doubt until the spool is taken up"
-    assert due.source().renew(1), "whoever renews next on the machine takes it up first, and has renewed it"
+    assert due.journal() == [(None, None)], "in doubt until the answer is stored"
+    assert due.source().renew(1), "the next renewal on this machine stores it first, and has renewed the grant"
     assert due.works()
     assert due.journal() == [("renewed", None)]
     assert due.calls() == 1
     assert not list(due.stage.spool.iterdir())
 
 
-def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is_spent(
+def test_an_unreadable_file_stops_only_its_grant_and_before_a_token_is_spent(
     due: Due, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = world.add_grant(AMAZON, rotates=True)
@@ -41,10 +40,9 @@ def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is
     damaged = due.stage.spool / f"{due.id}-7.tokens"
     damaged.write_bytes(b"damaged")
     (due.stage.spool / "1-2 (copy).tokens").write_bytes(b"not ours")
-    calls = due.calls()
     with pytest.raises(SpoolError, match="delete the file"):
         due.source().current()
-    assert due.calls() == calls
+    assert due.calls() == 0
     assert take_up_spool(due.stage.renewal_dependencies()) == 0
     assert str(damaged) in caplog.text
     assert beside.works()
@@ -53,13 +51,13 @@ def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is
 
 
 @pytest.mark.parametrize("is_in_journal", [True, False])
-def test_a_file_that_cannot_be_read_is_set_aside_once_its_grant_is_connected_again(
+def test_an_unreadable_file_is_set_aside_once_its_grant_is_connected_again(
     due: Due, caplog: pytest.LogCaptureFixture, *, is_in_journal: bool
 ) -> None:
     due.stage.pass_time(timedelta(hours=2))
     due.stage.spool.mkdir(parents=True)
-    begun = due.begin("died") if is_in_journal else None
-    damaged = due.stage.spool / f"{due.id}-{begun.attempt_id if begun else 7}.tokens"
+    attempt = due.begin("died") if is_in_journal else None
+    damaged = due.stage.spool / f"{due.id}-{attempt.id if attempt else 7}.tokens"
     damaged.write_bytes(b"damaged")
     with pytest.raises(SpoolError, match="connect the grant again"):
         due.source().current()
@@ -72,8 +70,8 @@ def test_a_file_that_cannot_be_read_is_set_aside_once_its_grant_is_connected_aga
     assert damaged.name in caplog.text
 
 
-def test_an_answer_of_a_holder_that_died_is_taken_up_after_a_successor_died_as_well(due: Due) -> None:
-    """The lease of the second is over: its owner's name must not keep the first one's tokens out."""
+def test_an_answer_is_stored_although_a_successor_took_the_lease_and_died_too(due: Due) -> None:
+    """The successor's lease is over, so its owner's name must not keep the first holder's tokens out."""
 
     def successor_begins() -> None:
         due.stage.age(LEASE)

@@ -137,7 +137,7 @@ def test_a_running_sync_brings_nothing_back(stage: Stage, world: World, files: D
     deps = SyncDependencies(stage.engine, lambda _: late, stage.tokens, lambda _: stage.now())
     synced = sync_account(deps, due, SyncMode.FULL)
     assert synced.outcome is Outcome.FAILED
-    assert "has been deleted meanwhile" in str(synced.reason)
+    assert "was deleted meanwhile" in str(synced.reason)
     tables = Base.metadata.tables
     assert not [name for name in tables if stage.rows(f"SELECT 1 FROM {name}")]  # noqa: S608 - names of tables
 
