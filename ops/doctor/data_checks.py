@@ -30,7 +30,7 @@ from sivera.database import (
     read_size,
 )
 from sivera.migrating import read_revisions
-from sivera.units import duration
+from sivera.units import counted, duration
 
 STATEMENT_SECONDS = 5
 
@@ -88,7 +88,9 @@ def compare_clocks(theirs: datetime, before: datetime, after: datetime, ahead: i
     if skew > SKEW_WARNING:
         wrong.append(f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds")
     if ahead:
-        wrong.append(f"{ahead} accounts have times ahead of the database's clock, ignored until their next sync")
+        wrong.append(
+            f"{counted(ahead, 'account')} with times ahead of the database's clock, ignored until the next sync"
+        )
     if not wrong:
         return ok(f"the clocks here and of the database agree to {SKEW_WARNING.seconds} seconds")
     finding = fault if skew >= SKEW_FAULT else warning

@@ -41,6 +41,7 @@ from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import platforms_in_use
 from sivera.links import without_credentials
+from sivera.units import counted
 from sivera.values import PlatformName
 from tasks.history import read_history
 
@@ -143,7 +144,9 @@ def check_blocks(installation: Installation) -> Finding:
                 loaded.append(name)
     if errors:
         return explain(errors)
-    if late := [f"{name} has not taken {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
+    if late := [
+        f"{name} has not taken {counted(waiting[name], 'message')} yet" for name in loaded if waiting.get(name)
+    ]:
         return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
     mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
     return ok(f"{', '.join(loaded)} load{mute}")

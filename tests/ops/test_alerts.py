@@ -28,7 +28,7 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
     tables.add_alert("b", "budget", title="Budget of b", open_receipts={"slack": "2100-01-01T00:00:00Z"})
     tables.add_alert("c", title="c failed", closed_at=since)
     listed = sivera("alerts", "list").out
-    assert "on, but it has not taken 1 messages yet" in listed
+    assert "on, but it has not taken 1 message yet" in listed
     assert "2026-11-24 12:00" in listed
     assert "a failed: It did so." in listed
     assert "Budget of b" in listed

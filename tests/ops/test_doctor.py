@@ -143,7 +143,7 @@ def check_untaken_message(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         connection.execute(text(alert))
     found = blocks_of(stage)
-    assert (found.verdict, found.text) == (WARNING, "url has not taken 1 messages yet")
+    assert (found.verdict, found.text) == (WARNING, "url has not taken 1 message yet")
 
 
 def blocks_of(stage: Stage) -> Finding:

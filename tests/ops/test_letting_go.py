@@ -19,7 +19,7 @@ def test_a_grant_is_let_go_when_that_is_confirmed(sivera: Sivera, ready: Stage, 
     assert asked.out.splitlines() == [
         f"This lets go of meta grant {id_} (main) of team Hanok:",
         "- meta is asked to end our access; other grants of the same user may end with it",
-        "- its tokens are forgotten, and its 2 ad accounts are not synced any more",
+        "- its tokens are forgotten, and its 2 ad accounts will no longer be synced",
         "- its accounts, campaigns and metrics stay",
     ]
     assert (asked.code, "nobody is there to confirm it: give --yes" in asked.err) == (1, True)

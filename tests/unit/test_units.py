@@ -1,10 +1,10 @@
-"""Lengths of time and sizes, as people read them."""
+"""Durations, sizes and counts, as people read them."""
 
 from datetime import timedelta
 
 import pytest
 
-from sivera.units import duration, size
+from sivera.units import counted, duration, size
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,7 @@ def test_a_length_of_time_has_its_two_largest_units(seconds: float, text: str) -
 )
 def test_a_size_has_the_unit_that_suits_it(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def test_a_count_has_its_noun_in_the_right_number() -> None:
+    assert [counted(number, "odd row") for number in (0, 1, 2)] == ["0 odd rows", "1 odd row", "2 odd rows"]

@@ -19,7 +19,7 @@ def test_a_daily_budget_of_google_is_judged_on_its_month(ledger: Ledger) -> None
     account = ledger.account()
     campaign = ledger.campaign(account, "100")
     ledger.spend(account, campaign, "100", FIRST - 40 * DAY, TODAY)
-    assert ledger.check().sentence == "1 budgets of 1 accounts checked"
+    assert ledger.check().sentence == "1 budget of 1 account checked"
     assert ledger.open() == {}, "even spending is not news"
     ledger.spend(account, campaign, "150", TODAY)
     summary = ledger.check()
@@ -236,7 +236,7 @@ def test_a_team_budget_adds_up_accounts_of_one_currency(ledger: Ledger) -> None:
     assert ledger.spent(summary) == {everything: 50 * 20, only_meta: 20 * 20, one_account: 30 * 20}
     assert ledger.news() == [(OPENED, everything, 100), (OPENED, one_account, 50)]
     worst = summary.total.worst[0]
-    assert worst.note == "1 accounts in other currencies are not counted"
+    assert worst.note == "Not counted: 1 account in another currency"
     assert worst.projection
     assert worst.projection.expected == Decimal(50 * 30), "platforms do not know it, so it may be exceeded"
     ledger.execute("DELETE FROM team_budgets")
@@ -256,7 +256,7 @@ def test_a_team_budget_says_what_a_change_of_currency_hides(ledger: Ledger) -> N
     ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE account_id = :id", id=changed)
     (shown,) = (one for one in ledger.check().total.worst if one.subject.startswith(everything))
     assert (shown.spent, shown.at_least) == (Decimal(100), True)
-    assert shown.note == "Figures that 1 accounts have in an earlier currency are not counted"
+    assert shown.note == "Not counted: the figures of 1 account in an earlier currency"
 
     ledger.execute("UPDATE ad_accounts SET currency = 'EUR' WHERE id = :id", id=changed)
     unreported = ledger.check().total.unreported

@@ -136,6 +136,6 @@ def test_a_campaign_without_reports_is_unknown_and_never_zero(books: Books) -> N
     assert periods(books)["day"] == ("10", "whole", "")
     text = words(books.page())
     assert "One ad group Amazon Ads · Shop unknown" in text
-    assert "report no figures for 1 campaigns" in text
+    assert "report no figures: 1. The sums" in text
     assert "Tomorrow" not in text
     assert "Long over" not in text
