@@ -152,6 +152,15 @@ def test_a_week_on_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
     assert (shown.spent, shown.limit) == (Decimal(counted), Decimal(70))
 
 
+def test_a_projection_keeps_to_the_platform_s_limit_for_a_day(ledger: Ledger) -> None:
+    ledger.now = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+    account = ledger.account()
+    ledger.spend(account, ledger.campaign(account, "100"), "300", date(2026, 11, 21), date(2026, 11, 27))
+    (shown,) = ledger.check().total.worst
+    assert shown.projection
+    assert shown.projection.expected == shown.projection.high == 7 * 300 + 3 * 200
+
+
 def test_paused_campaigns_count_for_their_period_but_add_nothing_more(ledger: Ledger) -> None:
     account, _, _ = spent_over(ledger, "1000")
     ledger.spend(account, "2", "10", FIRST - 30 * DAY, FIRST - DAY)
