@@ -45,7 +45,7 @@ def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own
         with engine_on(own_database, 1, 1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
             Tables(engine).execute(statement)
         assert str(caught.value) == sentence(caught.value)
-        assert not {"\n", "a secret", statement} & set(str(caught.value))
+        assert not [word for word in ("\n", "a secret", statement) if word in str(caught.value)]
 
 
 @pytest.mark.parametrize("name", ["shop", "order"])
