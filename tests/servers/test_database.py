@@ -94,6 +94,7 @@ WRONG_OPTIONS = (
     ({"sslmode": "maybe"}, "'sslmode' of the database URL has an invalid value"),
     ({"connect_timeout": "x"}, "'connect_timeout' of the database URL has an invalid value"),
     ({"options": "-c nothing=1"}, "'nothing' of the database URL has an invalid value"),
+    ({"port": "99999"}, "'port' of the database URL has an invalid value"),
     ({"port": "9"}, "127.0.0.1:9/shop does not answer: check that it is running"),
     ({"gssencmode": "require"}, "does not meet what .* requires .*gssencmode.*: remove it"),
     ({"min_protocol_version": "latest"}, "does not meet what .* requires .*min_protocol_version"),
