@@ -80,7 +80,7 @@ def _text_of(source: str) -> str:
     try:
         return _read_standard_input() if source == STANDARD_INPUT else _read_private(Path(source))
     except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read ({error.strerror}): see that it is there") from None
+        raise ConfigurationError(f"{source} cannot be read ({error.strerror}): check that it is there") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{source} is not text in UTF-8: save it as UTF-8") from None
 

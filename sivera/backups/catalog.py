@@ -43,7 +43,12 @@ class Catalog:
         return next((each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED), None)
 
     def read(self, name: str) -> Manifest:
-        """Return a backup; 'latest' is the newest verified one. ConfigurationError if there is no such backup."""
+        """Return a backup; 'latest' is the newest verified one.
+
+        Raises:
+            ConfigurationError: There is no such backup.
+            UnreadableManifest: Its manifest cannot be read.
+        """
         if name == "latest":
             if latest := self.last_verified():
                 return latest

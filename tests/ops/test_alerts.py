@@ -46,7 +46,7 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
 def test_what_is_no_url_of_the_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
     assert "not a webhook of Discord" in sivera("alerts", "set", "discord", stdin=SLACK).refusal
     missing = sivera("alerts", "set", "slack", "--file", SLACK).refusal
-    assert missing == "--file: the file cannot be read (No such file or directory): see that it is there"
+    assert missing == "--file: the file cannot be read (No such file or directory): check that it is there"
     (tmp_path / "two").write_text(f"{SLACK} {SLACK}")
     assert "not a webhook of Slack" in sivera("alerts", "set", "slack", "--file", "two").refusal
     assert sivera("alerts", "list").out.count("not set") == 4
