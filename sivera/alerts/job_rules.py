@@ -68,10 +68,9 @@ def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
 
 def _failures(times: Sequence[Occurrence]) -> list[Occurrence]:
     """Return the failures since the last success."""
-    # After a downtime, runs may end in another order than that of their scheduled times.
-    ended = sorted((one for one in times if one.ended_at), key=lambda one: one.ended_at or one.scheduled_at)
     streak: list[Occurrence] = []
-    for one in ended:
+    # After a downtime, runs may end in another order than that of their scheduled times.
+    for one in sorted(times, key=lambda one: one.ended_at or one.scheduled_at):
         if one.ended_well:
             streak = []
         elif one.outcome is Outcome.FAILED:
@@ -96,8 +95,8 @@ def _failed(one: Occurrence, links: Links) -> Condition:
 
 def _was_blocked(one: Occurrence, now: datetime) -> bool:
     # A person who cancels a run knows about it.
-    is_blocked = one.outcome is Outcome.SKIPPED and (one.skipped_by or one.message == ANOTHER_INSTANCE)
-    return bool(is_blocked) and now - (one.ended_at or one.scheduled_at) > SETTLING
+    is_blocked = one.skipped_by is not None or one.message == ANOTHER_INSTANCE
+    return is_blocked and now - (one.ended_at or one.scheduled_at) > SETTLING
 
 
 def _not_run(kind: Kind, one: Occurrence, what: str, message: str, link: str) -> Condition:
