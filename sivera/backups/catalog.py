@@ -36,6 +36,8 @@ class Catalog:
                 found.append(self.read(name))
             except UnreadableManifest as error:
                 unreadable.append(str(error))
+            except ConfigurationError:
+                continue  # another run has dropped it since
         return sorted(found, key=lambda each: each.started_at), unreadable
 
     def last_verified(self) -> Manifest | None:

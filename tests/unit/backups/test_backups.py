@@ -106,17 +106,26 @@ def test_the_next_run_cleans_up_after_a_killed_one(source: Database, database_ur
 
 
 def test_an_unreadable_manifest_is_named_and_its_backup_is_kept(source: Database) -> None:
-    first, second, made = (backup(name=f"20261122T03000{n}Z-00000000") for n in range(3))
-    for each in (first, second, made):
+    renamed, *damaged, gone, made = (backup(name=f"20261122T03000{n}Z-00000000") for n in range(6))
+    for each in (renamed, *damaged, gone, made):
         source.catalog.write(each)
-    manifests = [source.folder / f"{each.name}.json" for each in (first, second)]
-    manifests[0].write_text(manifests[1].read_text())
-    manifests[1].write_text("{")
+    manifests = [source.folder / f"{each.name}.json" for each in (made, renamed, *damaged, gone)]
+    text = manifests[0].read_text()
+    before, between, after = text.split(':00Z"')
+    local = (f'{before}:00"{between}:00Z"{after}', f'{before}:00Z"{between}:00"{after}')
+    for path, content in zip(manifests[1:], (text, "{", *local, ""), strict=True):
+        path.write_text(content)
+    manifests[-1].unlink()
+    manifests[-1].symlink_to("gone")  # as if another run had dropped it since the folder was listed
     found, unreadable = source.catalog.list()
     assert [each.name for each in found] == [made.name]
     assert sorted(unreadable) == [
-        f"the manifest of backup {first.name} is that of {second.name} (the file was renamed): rename it back",
-        f"the manifest of backup {second.name} cannot be read (damaged, or of another version): restore another backup",
+        f"the manifest of backup {renamed.name} is that of {made.name} (the file was renamed): rename it back",
+        *(
+            f"the manifest of backup {each.name} cannot be read (damaged, or of another version): restore another "
+            "backup"
+            for each in damaged
+        ),
     ]
     assert backing_up.drop_superfluous(source.deps(), FEWEST) == []
     for name in ("missing", f"../{made.name}"):
