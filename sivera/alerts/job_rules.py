@@ -40,13 +40,12 @@ def job_conditions(
         last_start = max((one.started_at or one.scheduled_at for one in times if one.has_started), default=None)
         # Manual runs do not count, because the person who starts one sees that it waits or is skipped.
         lacking = [one for one in times if one.schedule and (last_start is None or one.scheduled_at > last_start)]
-        not_started = [one for one in lacking if one.outcome in NOT_STARTED and not one.has_started]
         if first := next(iter(_failures(times)), None):
             yield _failed(first, links)
         if first := next((one for one in lacking if _was_blocked(one, now)), None):
             message = "The run for {time} was skipped because another one was still running."
             yield _not_run(Kind.JOB_SKIPPED, first, "was skipped", message, links.run(first.skipped_by or first.run_id))
-        if first := next((one for one in not_started if one.scheduled_at < due), None):
+        if first := next((one for one in lacking if one.outcome in NOT_STARTED and one.scheduled_at < due), None):
             message = "It should have run at {time}, but has not started."
             yield _not_run(Kind.JOB_MISSED, first, "has not run", message, links.run(first.run_id))
 

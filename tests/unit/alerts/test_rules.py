@@ -89,6 +89,8 @@ def found(*occurrences: Occurrence) -> list[Condition]:
         ([ran(11), waits(12, "waiting")], [(Kind.JOB_MISSED, at(12))]),
         ([ran(11), waits(12, "late", minute=15)], []),
         ([ran(12), waits(13, "waiting")], []),
+        # Someone marked a run as completed that never started.
+        ([waits(10, "missed"), ran(11).model_copy(update={"started_at": None}), ran(12)], []),
         # A late start is a start.
         ([failed(10), waits(11, "missed"), ran(12, began=at(12, 20), outcome="late")], []),
         # A manual run counts the same: a failure opens an alert, and a success makes up for earlier runs.
@@ -152,6 +154,8 @@ def test_an_alert_on_a_job_says_what_happened_when_and_where() -> None:
     (one,) = found(ran(11, outcome="running"), skipped(12))
     assert "for 2026-11-24 12:00 UTC was skipped because another one was still running" in one.text
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{OTHER}"
+    (one,) = found(skipped(12, skipped_by=None, message=ANOTHER_INSTANCE, run_id=RUN))
+    assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}", "the run in its way is unknown"
 
     (one,) = found(waits(12, "missed"))
     assert "should have run at 2026-11-24 12:00 UTC, but has not started. No worker is running" in one.text
