@@ -1,4 +1,4 @@
-"""Whoever reads of a failure reads once what to do about it, and that is more than to look again."""
+"""Each message about a failure names one remedy, and the remedy is more than to try or look again."""
 
 import ast
 import re
@@ -46,7 +46,7 @@ USELESS = re.compile(
     r"try (it )?again|run it again|(see|says) (.* )?why|open the run|see (the run|its log)|look into", re.IGNORECASE
 )
 ACTS = re.compile(r"[Cc]onnect|[Ll]og in")
-"""What tells somebody to give access again."""
+"""Words that ask a person to give access again."""
 
 
 def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occurrence:
@@ -55,7 +55,7 @@ def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occ
 
 
 def conditions(most: int) -> Iterator[Condition]:
-    """Each condition that check-alerts and check-budgets know."""
+    """Yield every kind of condition that check-alerts and check-budgets can find."""
     ended, links = NOW - timedelta(hours=1), Links(ui_url="http://ui")
     jobs = [
         occurrence(
@@ -102,7 +102,7 @@ def test_the_watchdog_names_one_remedy() -> None:
     assert str(action).count(REMEDIES[Kind.ALERTS_SILENT]) == 1
 
 
-def test_a_platform_s_words_leave_the_remedy_to_the_reason() -> None:
+def test_errors_of_platforms_name_no_remedy_because_reasons_do() -> None:
     sources = [Path(str(module.__file__)) for module in (amazon_errors, google_errors, meta_errors, tiktok_errors)]
     sources += [path for path in (ROOT / "sivera/platforms").glob("*.py") if path not in sources]
     for path in sources:
@@ -111,14 +111,14 @@ def test_a_platform_s_words_leave_the_remedy_to_the_reason() -> None:
                 assert not re.search(r"connect (the .*)?again|try again", node.value), f"{path.name}: {node.value}"
 
 
-def test_each_sentence_about_the_database_names_its_remedy() -> None:
+def test_each_explanation_of_a_database_error_names_a_remedy() -> None:
     for _, said in (*STATES, *WORDS):
         assert ": " in said
         assert not USELESS.search(said), said
 
 
 def calls(*rooms: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Where a function is called by name, its name, and its arguments as they are written."""
+    """Yield each call of a named function: where it is, the name, and the source of its arguments."""
     for room in rooms:
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -135,14 +135,14 @@ def test_each_finding_of_the_doctor_has_a_remedy() -> None:
         assert not USELESS.search(args[1]), f"{at}: {args[1]}"
 
 
-def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None:
+def test_each_configuration_error_and_api_refusal_names_a_remedy() -> None:
     errors = [
         (at, args[0])
         for at, name, args in calls("sivera", "blocks", "tasks", "ops")
         if name in ("ConfigurationError", "NotKeptError")
     ]
     assert errors
-    # "what is wrong: the remedy"; where the sentence is made elsewhere, it is not seen here.
+    # They read "what is wrong: the remedy". Sentences that are built elsewhere are not checked here.
     lacking = [
         (at, said)
         for at, said in errors
@@ -155,7 +155,7 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
 
 
 @pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])
-def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_a_remedy(
+def test_refused_connections_and_skipped_accounts_name_a_remedy(
     kind: type[PlatformError],
 ) -> None:
     assert not USELESS.search(connecting_remedy(kind(PlatformName.META, "said no"), "access token"))
@@ -163,12 +163,12 @@ def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_
     assert why_not(account, "active", None, NOW, []) == "No run has come to it lately: run `sivera doctor`."
 
 
-def test_a_part_of_the_budgets_that_was_not_checked_names_the_remedy() -> None:
+def test_a_failed_part_of_check_budgets_names_the_remedy() -> None:
     summary = CheckSummary.of({"google": ConfigurationError("the block x is missing: run `sivera setup`")})
     assert summary.sentence.endswith("google was not checked: the block x is missing: run `sivera setup`")
 
 
-def test_reasons_name_one_remedy() -> None:
+def test_each_reason_names_one_remedy() -> None:
     for kind, text in _REMEDIES:
         if issubclass(kind, PlatformError):
             assert reason_for(kind(PlatformName.META, "said no")).count(text.format(platform="meta")) == 1
