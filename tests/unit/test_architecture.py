@@ -131,11 +131,11 @@ def test_sivera_never_imports_prefect() -> None:
     assert not [found for module in modules("sivera/") for found in module.imports_of(*PREFECT)]
 
 
-def test_flows_have_no_sql_and_no_http() -> None:
+def test_a_flow_holds_no_sql_and_no_http() -> None:
     assert not [found for module in modules("flows/") for found in module.imports_of(*DATABASE, *HTTP)]
 
 
-def test_no_code_compares_platforms() -> None:
+def test_nobody_asks_which_platform_it_is() -> None:
     assert not [
         f"{module.path}:{node.lineno}"
         for module in modules("", but=(SANDBOX,))
