@@ -47,10 +47,14 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
         )
         for cron in ("61 * * * *", "0 * * * * 30")
     ),
+    (
+        {"schedules.0.cron": "0 0 30 2 *"},
+        "'all', schedule 'hourly', key 'cron': '0 0 30 2 *' names a day that never comes: write one that its month has",
+    ),
     ({"schedules.0.slug": ...}, "'all', schedule '1', key 'slug': missing: add it"),
     ({"schedules.0.slug": "by-hand-1"}, "'all', schedule 'by-hand-1', key 'slug': 'by-hand-1' is not a name: write"),
-    ({"schedules.0.slug": "daily"}, "'all', schedule 'daily', key 'slug': listed twice: give one another slug"),
-    ({"name": "split"}, "'split', key 'name': listed twice for its flow: give one another name"),
+    ({"schedules.0.slug": "daily"}, "'all', schedule 'daily', key 'slug': listed twice: rename one"),
+    ({"name": "split"}, "'split', key 'name': listed twice for its flow: rename one"),
     (
         {"parameters.options.platforms": ["google"]},
         "'all', schedule 'daily', key 'parameters': 'options' replaces the deployment's and leaves out platforms: ",
