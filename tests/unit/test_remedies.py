@@ -160,7 +160,7 @@ def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_
 ) -> None:
     assert not USELESS.search(connecting_remedy(kind(PlatformName.META, "said no"), "access token"))
     account = AdAccount(status="active", created_at=NOW, last_synced_at=NOW - timedelta(days=2))
-    assert why_not(account, "active", None, NOW, []) == "No run has come to it lately: run `sivera doctor`."
+    assert why_not(account, "active", None, NOW, [], "sync") == "No run has reached it lately: run `sivera doctor`."
 
 
 def test_a_part_of_the_budgets_that_was_not_checked_names_the_remedy() -> None:
