@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API, from the models of what it takes and answers."""
+"""The OpenAPI document of the HTTP API, built from the models of its parameters and answers."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 def describe(jobs: Mapping[str, Job], health: str, metrics: str, index: str) -> Schema:
-    """Return the OpenAPI document for these paths; `index` lists the jobs, and each job is below it."""
+    """Return the OpenAPI document for these paths; each job is below `index`, which lists them."""
     answers = (Healthy, Listing, Started, Finished, Refusal)
     taken = {model for job in jobs.values() for model in (job.options, job.query)}
     refs, schemas = models_json_schema(

@@ -1,4 +1,4 @@
-"""`sivera history`: what became of each scheduled time and of each run by hand."""
+"""`sivera history`: what happened at each scheduled time, and to each run by hand."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -16,7 +16,7 @@ from sivera.units import duration
 from tasks.history import read_history, read_jobs
 
 MOST_DAYS = 30
-"""Prefect keeps runs for 30 days; every older time would look missed."""
+"""Prefect keeps runs for 30 days; older times would all look missed."""
 
 
 def history(
@@ -27,13 +27,13 @@ def history(
     outcome: Outcome | None = None,
     json: Flag = False,
 ) -> None:
-    """Print what became of each time at which a job was scheduled, and of runs by hand, the newest first.
+    """Print what happened at each scheduled time, and to runs by hand, newest first.
 
     Args:
-        job: Show this job only, such as sync-campaigns.
-        days: How many days back from now, up to 30.
-        outcome: Show this outcome only.
-        json: Print a JSON list with one object a row.
+        job: Show only this job, such as sync-campaigns.
+        days: How many days to go back, up to 30.
+        outcome: Show only this outcome.
+        json: Print a JSON list with an object for each row.
     """
     if job and job not in (jobs := read_jobs()):
         known = f"the jobs are {', '.join(sorted(jobs))}" if jobs else "none is deployed, run `sivera deploy`"
@@ -60,7 +60,7 @@ def history(
             )
             for one in found
         ],
-        "No scheduled time fits.",
+        "No scheduled times match.",
     )
 
 

@@ -1,4 +1,4 @@
-"""`sivera restore`: list the backups, check one, or restore one."""
+"""`sivera restore`: lists, checks and restores backups."""
 
 import os
 import time
@@ -28,14 +28,14 @@ restore = App(name="restore")
 Storage = Annotated[str | None, Parameter(show_default=False)]
 
 SECONDS = 86_400
-"""How long a restore by hand may take."""
+"""The limit of a restore by hand."""
 
 NEXT = (
     "Next, in this order:",
     "1. Set SIVERA_DATABASE_URL to its URL; in the PostgreSQL of `sivera up`, rename it to `sivera` instead.",
     "2. `sivera migrate`",
     "3. `sivera deploy`",
-    "4. `sivera doctor`; if all is well there, resume the work pool.",
+    "4. `sivera doctor`; if all is well, resume the work pool.",
 )
 
 MEBIBYTE = 2**20
@@ -44,10 +44,10 @@ EXIT_CODES = {Outcome.VERIFIED: 0, Outcome.INCONCLUSIVE: 1, Outcome.MISMATCH: 2}
 
 @restore.command(name="list")
 def list_backups(*, storage: Storage = None) -> None:
-    """List the backups in the storage, by their manifests. No database is needed.
+    """List the backups in the storage by their manifests, without a database.
 
     Args:
-        storage: The URL of the storage, such as file:///mnt/backups; by default that of the block storage/backups.
+        storage: The URL of the storage, such as file:///mnt/backups; by default, that of the block storage/backups.
     """
     with _catalog(storage) as catalog:
         backups, unreadable = catalog.list()
@@ -78,14 +78,14 @@ def list_backups(*, storage: Storage = None) -> None:
 
 @restore.command
 def check(name: Name = "latest", *, storage: Storage = None) -> int:
-    """Restore a backup into a scratch database, compare that with the manifest, and drop it.
+    """Restore a backup into a scratch database, compare it with the manifest, and drop the database.
 
-    The server is that of SIVERA_DATABASE_URL, else of the block sivera-db. The exit code is 0 if the backup is
-    verified, 1 if it could not be checked, and 2 if it is not what was backed up.
+    The server is that of SIVERA_DATABASE_URL, or of the block sivera-db. The exit code is 0 if the backup is verified,
+    1 if it could not be checked, and 2 if its contents differ from what was backed up.
 
     Args:
-        name: The backup's name, or 'latest' for the newest that was verified.
-        storage: The URL of the storage; by default that of the block storage/backups.
+        name: The backup's name, or 'latest' for the newest verified one.
+        storage: The URL of the storage; by default, that of the block storage/backups.
     """
     with _catalog(storage) as catalog:
         manifest = catalog.read(name)
@@ -93,23 +93,23 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
         url = parse_url(given) if given else load_database_url()
         say(f"Restoring {manifest.name} into a scratch database on the server of {url.database}.")
         verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
-        # An inconclusive check leaves the earlier verdict.
+        # An inconclusive check keeps the earlier verdict.
         if verdict.outcome is not Outcome.INCONCLUSIVE:
             catalog.write(checking.checked(manifest, verdict, url))
-    say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
+    say(f"{verdict.outcome.value}: {verdict.reason or 'the restored data is what was backed up'}")
     return EXIT_CODES[verdict.outcome]
 
 
 @restore.command
 def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trust_storage: Flag = False) -> None:
-    """Restore a backup into an empty database. Its URL is read from SIVERA_RESTORE_URL, or from standard input.
+    """Restore a backup into an empty database, whose URL is read from SIVERA_RESTORE_URL or from standard input.
 
     Args:
-        name: The backup's name, or 'latest' for the newest that was verified.
-        storage: The URL of the storage; by default that of the block storage/backups.
-        without_keys: Restore although keys to the stored tokens are missing: their accounts must be connected again.
-        trust_storage: Restore without any key, if all are lost. Nothing then proves that the backup is ours: whoever
-            can write to the storage may have changed what is in it.
+        name: The backup's name, or 'latest' for the newest verified one.
+        storage: The URL of the storage; by default, that of the block storage/backups.
+        without_keys: Restore even if keys of stored tokens are missing. Those accounts must be connected again.
+        trust_storage: Restore without any keys, if all are lost. Nothing then proves that the backup is ours: anyone
+            who can write to the storage may have changed it.
     """
     with _catalog(storage) as catalog:
         manifest = catalog.read(name)
@@ -128,7 +128,7 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
 
 @contextmanager
 def _catalog(storage: str | None) -> Iterator[Catalog]:
-    """Yield the backups in a storage. An error of the storage gets a sentence."""
+    """Yield the backups in a storage, and turn errors of the storage into a sentence."""
     try:
         block = blocks.Storage(url=storage) if storage else blocks.load_storage(BACKUPS)
         yield Catalog(block.get_filesystem())

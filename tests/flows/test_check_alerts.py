@@ -140,7 +140,7 @@ def test_what_a_channel_refuses_is_sent_to_it_alone_at_the_next_check(
     )
     capsys.readouterr()
     list_alerts()
-    assert capsys.readouterr().out.count("on, but it has not taken 1 messages yet") == 2
+    assert capsys.readouterr().out.count("on, but it has not accepted 1 messages yet") == 2
     assert send_test() == 1
     out = capsys.readouterr().out
     assert "slack: the message was not taken: is the webhook still there?" in out

@@ -25,7 +25,7 @@ END_SECONDS = 60
 SECRET, OTHER = ("right-secret-Nr-1x", "other-secret-Nr-2x")
 JOB = "/api/cron/sync-campaigns"
 JOBS = read_jobs()
-AT_ONCE = Times(secret_fresh=0, wrong_secret=0, event=0.2)
+AT_ONCE = Times(cache=0, wrong_secret=0, event=0.2)
 """Nothing is remembered, and nobody waits."""
 
 MARK = "Of the tests of the HTTP API."

@@ -52,7 +52,7 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
 
     assert sivera(*add(PlatformName.META), stdin=token).out.startswith("Replaced the token of meta grant 1 (main) of t")
     again = sivera(*add(PlatformName.META, "Hanok", "--name", "again"), stdin=token)
-    assert again.out.splitlines()[1].startswith("It carries no ad account")
+    assert again.out.splitlines()[1].startswith("It carries no ad accounts")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(
             check(guesser.get(JOB), 401)
         check(api.post(JOB), 202)
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
-    assert any("A wrong secret from 127.0.0.1" in record.getMessage() for record in ours)
+    assert any("Wrong secret from 127.0.0.1" in record.getMessage() for record in ours)
     assert not [record for record in ours if SECRET in record.getMessage() + str(record.exc_info)]
     assert runs()
     assert SECRET not in str([run.model_dump() for run in runs()])
@@ -145,7 +145,7 @@ def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServ
 
     answer = sivera("secret", "set", stdin=fresh)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err.endswith("the HTTP API accepts it, and no other.\n")
+    assert answer.err.endswith("the HTTP API accepts it and no other.\n")
     block = load_cron_secret()
     assert (block.current, block.previous) == (SecretStr(fresh), None)
 
@@ -155,7 +155,7 @@ def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServ
     assert block.previous == SecretStr(fresh)
     assert block.previous_until
     assert timedelta(minutes=59) < block.previous_until - datetime.now(UTC) <= timedelta(hours=1)
-    assert "the one before it until" in answer.err
+    assert "the previous one until" in answer.err
 
 
 def test_the_api_starts_only_with_a_secret_and_an_address(

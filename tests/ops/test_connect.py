@@ -180,7 +180,7 @@ def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to
     sivera: Sivera, ready: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = ["credentials", "link", "--platform", "meta", "--team", "Northwind Goods"]
-    assert "It works on this machine only: for others set SIVERA_PUBLIC_URL" in sivera(*link).out
+    assert "It works only on this machine: for others set SIVERA_PUBLIC_URL" in sivera(*link).out
     monkeypatch.setenv("SIVERA_PUBLIC_URL", "https://jobs.example.com/")
     redirect, made = sivera(*link).out.splitlines()
     assert redirect.endswith(" https://jobs.example.com/connect/callback")

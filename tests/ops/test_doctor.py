@@ -114,7 +114,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
 
 
 BROKEN = {
-    "worker": ["do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
+    "worker": ["paused, so runs do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
     "limits": [f"switched off, or not 1: {LOCKS[0]}."],
     "automations": [f"switched off: {AUTOMATIONS[0].name}."],
     "deployments": [
@@ -143,7 +143,7 @@ def check_untaken_message(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         connection.execute(text(alert))
     found = blocks_of(stage)
-    assert (found.verdict, found.text) == (WARNING, "url has not taken 1 messages yet")
+    assert (found.verdict, found.text) == (WARNING, "url has not accepted 1 messages yet")
 
 
 def blocks_of(stage: Stage) -> Finding:

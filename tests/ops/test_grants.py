@@ -46,7 +46,7 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     assert "status:       revoked since" in shown
     assert "reason:       rejects the refresh token or the code" in shown
     assert "remedy:       sivera credentials connect --platform amazon --team 'Northwind Goods' --name main" in shown
-    assert "next due:     not by itself" in shown
+    assert "next due:     not automatically" in shown
     assert "invalid_grant" in shown
     assert "revoked" in sivera("credentials", "list").out
 

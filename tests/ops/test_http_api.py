@@ -199,7 +199,7 @@ def test_while_prefect_is_away_callers_are_asked_to_try_again(deployed: PrefectS
     settings_of_line = {PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with (
         temporary_settings(settings_of_line),
-        serving(create_app(JOBS, Times(secret_fresh=3600))) as remembering,
+        serving(create_app(JOBS, Times(cache=3600))) as remembering,
         serving(create_app(JOBS, AT_ONCE)) as forgetful,
         calling(remembering, SECRET) as known,
         calling(forgetful, SECRET) as unknown,
@@ -265,7 +265,7 @@ def test_the_api_does_what_its_openapi_document_says(deployed: PrefectServer, da
 
         try_it()
 
-    with serving(create_app(jobs, Times(wrong_secret=0, secret_fresh=3600))) as url, calling(url, SECRET) as api:
+    with serving(create_app(jobs, Times(wrong_secret=0, cache=3600))) as url, calling(url, SECRET) as api:
         for name in jobs:
             check(api.post(f"/api/cron/{name}"), 202)  # no call starts a run that would be waited for
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():

@@ -28,10 +28,10 @@ def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: S
     assert counts == "On Meta it counts purchases."
     assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
     for arguments, refusal in (
-        (("한빛 커머스", "--timezone", "Asia/Soul"), "nobody knows the time zone 'Asia/Soul'"),
+        (("한빛 커머스", "--timezone", "Asia/Soul"), "the time zone 'Asia/Soul' is unknown"),
         (("Hanok", "--language", "ko"), "there is no team 'Hanok'"),
         (("한빛 커머스",), "there is nothing to change"),
-        (("한빛 커머스", "--meta-conversion", "Lead!"), "'Lead!' is no action type of Meta"),
+        (("한빛 커머스", "--meta-conversion", "Lead!"), "'Lead!' is not an action type of Meta"),
     ):
         assert refusal in sivera("teams", "set", *arguments).refusal
     assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2

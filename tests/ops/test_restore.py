@@ -32,7 +32,7 @@ def test_a_backup_is_listed_checked_and_restored(
     assert listed.code == 0
     assert manifest.stem in listed.out
     assert "verified" in listed.out
-    assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: what was restored is what was backed up"
+    assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: the restored data is what was backed up"
     with beside(postgres, "test_target") as url:
         restored = sivera("restore", "run", "latest", stdin=url)
         assert (restored.code, restored.err) == (0, "")

@@ -77,7 +77,7 @@ def test_the_environment_or_a_file_is_saved_once_and_a_second_time_changes_nothi
 def test_what_does_not_fit_saves_nothing(sivera: Sivera, private: Path, tmp_path: Path) -> None:
     assert refused(sivera("setup")).startswith("there is nothing to save: set variables such as SIVERA_DATABASE_URL")
     assert refused(sivera("setup", "--from", str(tmp_path / "none"))).endswith(
-        "none cannot be read (No such file or directory): see that it is there"
+        "none cannot be read (No such file or directory): check its path and mode"
     )
     private.write_text(f"{AS_FILE}SIVERA_DATABSE_URL={CANARY}\n")
     assert refused(sivera("setup", "--from", str(private))).startswith("SIVERA_DATABSE_URL: there is no such name")

@@ -25,7 +25,7 @@ from ops.stack.folder import is_running, own_folder
 from ops.stack.postgres import LONGEST_SOCKET_PATH, embedded_postgres
 from ops.stack.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
 from ops.stack.processes import StackError, child_process, free_port
-from ops.stack.runs import put_to_rest
+from ops.stack.runs import crash_orphaned_runs
 from tests.children import ignore_interrupts, take_interrupts
 from tests.leftovers import processes_of, still_alive
 
@@ -154,7 +154,7 @@ def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_questi
     assert len(asked) == 1
     said = str(error.value)
     assert said.startswith("the child is not ready after 0 seconds: correct what its log names, and start it again. ")
-    assert said.endswith(f" It wrote nothing to {log}.")
+    assert said.endswith(f" {log} is empty.")
     assert child.process.returncode == 128 + signal.SIGTERM
 
 
@@ -217,7 +217,7 @@ def test_runs_that_were_interrupted_keep_nobody_out() -> None:
             GlobalConcurrencyLimitCreate(name="interrupted-lock", limit=1, active_slots=1)
         )
 
-        put_to_rest(client)
+        crash_orphaned_runs(client)
 
         assert client.read_flow_run(first.id).state_name == "Crashed"
         assert client.read_global_concurrency_limit_by_name("interrupted-lock").active_slots == 0

@@ -111,13 +111,13 @@ def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatc
     assert [line.rpartition("team Hanok")[2] for line in rest[1:4]] == [f" was not synced: {NOT_REACHED}"] * 3
     assert rest[4] == ""
     of_database = sivera("status", "--database").out.splitlines()
-    assert of_database[1:7] == ["  ! a failed: It did.", *rest[:5]], "it knows what check-alerts has found"
+    assert of_database[1:7] == ["  ! a failed: It did.", *rest[:5]], "it has the result of the last check-alerts"
 
     monkeypatch.setenv("SIVERA_DAILY_CALLS", '{"google": 2880}')
     code, out, _ = sivera("status", "--json")
     status = json.loads(out)
     assert (code, len(status["attention"])) == (1, 6)
-    assert status["attention"][-1] == "google has 6% left of calls a day: calls wait until the platform gives more"
+    assert status["attention"][-1] == "google has only 6% of its calls a day left: calls wait until it allows more"
     (job,) = status["jobs"]
     assert (job["name"], job["last"]["outcome"], job["next_at"]) == ("collect-metrics", "failed", None)
     names = {sample["name"] for sample in status["figures"]["samples"]}

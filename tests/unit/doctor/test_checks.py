@@ -17,7 +17,7 @@ from ops.doctor.data_checks import (
     is_full,
     judge_backups,
 )
-from ops.doctor.examine import exit_code, make
+from ops.doctor.examine import exit_code, run
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, few, ok
 from sandbox.world import World
 from sivera.alerts.conditions import REMEDIES, Kind
@@ -96,17 +96,17 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
         write(stage, change)
         installation = Installation()
         with installation.resources:
-            found = make(check_database, installation)
+            found = run(check_database, installation)
             assert found.verdict is FAULT
             assert found.text.startswith(f"the database is at {said}")
-            assert make(check_grants, installation).text == "needs a database of this version"
+            assert run(check_grants, installation).text == "needs a database of this version"
             assert check_disk(installation).verdict is OK
     assert found.remedy == "run `sivera migrate`"
 
 
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
     installation.engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
-    found = make(check_grants, installation)
+    found = run(check_grants, installation)
     assert (found.verdict, found.remedy) == (FAULT, "see that it runs and that the URL is right")
     assert "does not answer" in found.text
     assert "s3cret-value" not in str(found)
@@ -119,10 +119,10 @@ def test_a_database_that_takes_no_writes_is_a_fault_and_the_other_checks_go_on(
     monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
     installation = Installation()
     with installation.resources:
-        found = make(check_database, installation)
+        found = run(check_database, installation)
         assert (found.verdict, found.text) == (FAULT, "the database test_sivera takes no writes")
         assert "ALTER DATABASE test_sivera RESET default_transaction_read_only" in found.remedy
-        assert make(check_grants, installation).verdict is OK
+        assert run(check_grants, installation).verdict is OK
 
 
 def test_clocks_may_differ_by_ten_seconds(installation: Installation, stage: Stage) -> None:
@@ -184,17 +184,17 @@ def test_whatever_a_check_raises_becomes_a_finding(monkeypatch: pytest.MonkeyPat
         def look(_: Installation) -> Finding:
             raise error
 
-        return make(look, Installation())
+        return run(look, Installation())
 
     found = raising(ConfigurationError("the block a/b is missing: save it"))
     assert (found.verdict, found.text, found.remedy) == (FAULT, "the block a/b is missing", "save it")
     assert raising(Skipped("needs the database")).verdict is SKIPPED
     found = raising(KeyError("s3cret"))
     assert (found.verdict, found.text) == (FAULT, "the check itself failed (KeyError)")
-    assert make(lambda _: ok("well"), Installation()).verdict is OK
-    assert make(check_grants, Installation()).text == "needs a database of this version"
+    assert run(lambda _: ok("well"), Installation()).verdict is OK
+    assert run(check_grants, Installation()).text == "needs a database of this version"
     monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
-    assert make(check_database, Installation()).verdict is SKIPPED
+    assert run(check_database, Installation()).verdict is SKIPPED
 
 
 def test_several_errors_become_one_fault_that_names_each_remedy_once() -> None:

@@ -1,4 +1,4 @@
-"""What callers without the secret can make the HTTP API ask: the Prefect server for the secret, and the database."""
+"""Answers that the HTTP API caches, because callers without the secret can ask for them: the secret, and its health."""
 
 import asyncio
 import logging
@@ -29,8 +29,8 @@ T = TypeVar("T")
 logger = logging.getLogger("sivera.api")
 
 
-class Fresh(Generic[T]):
-    """An answer that is kept for a few seconds, so that strangers use up no connections. `ask` gives it, or why not."""
+class Cached(Generic[T]):
+    """An answer that is reused for some seconds. `ask` returns it, or a sentence that says why there is none."""
 
     def __init__(self, ask: Callable[[], Awaitable[T | str]], seconds: float) -> None:
         self._ask, self._seconds = ask, seconds
@@ -39,7 +39,7 @@ class Fresh(Generic[T]):
         self._answer: T | str = ""
 
     async def read(self) -> T:
-        """Return the answer; RefusedError, with the reason, if there is none."""
+        """Return the answer; RefusedError with the reason if there is none."""
         async with self._lock:
             if time.monotonic() - self._asked_at > self._seconds:
                 self._answer = await self._ask()
@@ -51,23 +51,23 @@ class Fresh(Generic[T]):
 
 
 async def read_secret(client: PrefectClient) -> CronSecret | str:
-    """Return the secret of the HTTP API, or a sentence for callers; the log says more."""
+    """Return the secret of the HTTP API, or a sentence for callers. The log says more."""
     try:
         return await aload(client, CronSecret, CRON_SECRET, REMEDY)
     except ConfigurationError as error:
         said, reason = "The secret of the HTTP API is missing or invalid: `sivera doctor` says more.", str(error)
     except httpx.HTTPError as error:
-        # Not the error's own words: they hold the address of the server.
+        # The error itself would show the address of the server.
         said, reason = "The Prefect server does not answer.", f"the Prefect server failed ({type(error).__name__})"
     logger.error("The HTTP API refuses every call: %s", reason)
     return said
 
 
 async def check_database(client: PrefectClient) -> str | None:
-    """Return None if the database takes writes, else a sentence without host and user; the log says more."""
+    """Return None if the database accepts writes, otherwise a sentence without host and user. The log says more."""
     try:
         url = await aload_database_url(client)
-        await anyio.to_thread.run_sync(_check, url)
+        await anyio.to_thread.run_sync(_check_writes, url)
     except ConfigurationError as error:
         said = str(error)
     except SQLAlchemyError as error:
@@ -78,6 +78,6 @@ async def check_database(client: PrefectClient) -> str | None:
     return "The database does not answer or takes no writes: `sivera doctor` says more."
 
 
-def _check(url: URL) -> None:
+def _check_writes(url: URL) -> None:
     with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine:
         check_writes(engine)
