@@ -48,18 +48,7 @@ def list_accounts() -> None:
     ]
     print_table(
         ("id", "team", "platform", "name", "platform's id", "last synced (UTC)", "parts"),
-        [
-            (
-                str(account.id),
-                team,
-                account.platform,
-                account.name,
-                account.external_id,
-                to_minute(account.last_synced_at) if account.last_synced_at else "never",
-                _parts(parts.get(account.id, ())),
-            )
-            for account, team, *_ in found
-        ],
+        [_row(account, team, parts.get(account.id, ())) for account, team, *_ in found],
         "There are no ad accounts. Connect a grant that reaches some: sivera credentials connect --help",
         [f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
     )
@@ -156,9 +145,10 @@ def why_not(
     return " ".join(said)
 
 
-def _parts(parts: Sequence[SyncPart]) -> str:
-    good = sum(not part.error for part in parts)
-    return f"{good} of {len(parts)}" if parts else "-"
+def _row(account: AdAccount, team: str, parts: Sequence[SyncPart]) -> Sequence[object]:
+    good = f"{sum(not part.error for part in parts)} of {len(parts)}" if parts else "-"
+    synced = account.last_synced_at or "never"
+    return account.id, team, account.platform, account.name, account.external_id, synced, good
 
 
 def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from blocks.alert_channels import WATCHDOG, find_channels, load_channels
 from blocks.server import connect
 from blocks.setup import setup
 from ops.commands.session import open_resources, read_block_secret
-from ops.commands.tables import print_table, say, to_minute
+from ops.commands.tables import print_table, say
 from sivera.alerts.options import Channel
 from sivera.alerts.queries import list_open
 from sivera.alerts.sending import messages_of
@@ -66,11 +66,11 @@ def list_alerts() -> None:
         states["watchdog"] = "on" if watchdogs[0].enabled else "switched off in the UI"
     else:
         states["watchdog"] = "missing: run `sivera deploy`" if channels else "not set"
-    print_table(("channel", "state"), list(states.items()), "")
+    print_table(("channel", "state"), list(states.items()))
     say("")
     print_table(
         ("since (UTC)", "kind", "what"),
-        [(to_minute(alert.since), alert.kind, alert.title) for alert in found],
+        [(alert.since, alert.kind, alert.title) for alert in found],
         "No alerts are open.",
         [f"{alert.title}: {alert.message}" for alert in found],
     )

@@ -8,6 +8,7 @@ from sivera.budgets import queries
 from sivera.budgets.setting import set_team_budget
 from sivera.budgets.wording import format_money
 from sivera.errors import ConfigurationError
+from sivera.models import TeamBudget
 from sivera.values import PlatformName
 
 budgets = App(name="budgets")
@@ -49,13 +50,7 @@ def list_budgets() -> None:
     print_table(
         ("id", "team", "for", "amount a month", "accounts"),
         [
-            (
-                str(budget.id),
-                team,
-                f"{budget.account_id} ({account})" if account else budget.platform or "all",
-                format_money(budget.amount, budget.currency),
-                str(counted[budget.id]),
-            )
+            (budget.id, team, _scope(budget, account), format_money(budget.amount, budget.currency), counted[budget.id])
             for budget, team, account in found
         ],
         "No budgets are set. Set one: sivera budgets set --help",
@@ -65,6 +60,10 @@ def list_budgets() -> None:
             if not counted[budget.id]
         ],
     )
+
+
+def _scope(budget: TeamBudget, account: str | None) -> str:
+    return f"{budget.account_id} ({account})" if account else budget.platform or "all"
 
 
 @budgets.command(name="remove")

@@ -67,11 +67,7 @@ def connect(
     if accounts:
         print_table(
             ("account", "name", "platform's id", "currency", "time zone", "status"),
-            [
-                (str(each.id), each.name, each.external_id, each.currency, each.timezone, each.status)
-                for each in accounts
-            ],
-            "",
+            [(one.id, one.name, one.external_id, one.currency, one.timezone, one.status) for one in accounts],
         )
     say_carried(connected)
 

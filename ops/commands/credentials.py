@@ -115,7 +115,7 @@ def list_credentials() -> None:
     print_table(
         ("id", "team", "platform", "name", "status", "token ends (UTC)", "accounts"),
         [
-            (str(row.id), team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), str(count))
+            (row.id, team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), count)
             for row, team, count in found
         ],
         "There are no grants. Connect one: sivera credentials connect --help",
@@ -141,13 +141,13 @@ def show_credential(id: GrantId, /) -> None:  # noqa: A002 - its name
     say("")
     print_table(
         ("started (UTC)", "outcome", "code", "ms", "by run"),
-        [_attempt(attempt) for attempt in attempts],
+        list(map(_attempt, attempts)),
         "It has not been renewed since it was connected.",
     )
     say("")
     print_table(
         ("account", "name", "platform's id", "status"),
-        [(str(account.id), account.name, account.external_id, account.status) for account in accounts],
+        [(account.id, account.name, account.external_id, account.status) for account in accounts],
         "It carries no ad accounts.",
     )
 
@@ -247,14 +247,9 @@ def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) ->
     return f"{to_minute(due)} UTC, with the next run of refresh-tokens"
 
 
-def _attempt(attempt: TokenRefreshLog) -> tuple[str, ...]:
-    return (
-        to_minute(attempt.started_at),
-        (attempt.outcome or "running, or interrupted").replace("_", " "),
-        attempt.error_code or "",
-        "" if attempt.duration_ms is None else str(attempt.duration_ms),
-        str(attempt.run_id) if attempt.run_id else "",
-    )
+def _attempt(attempt: TokenRefreshLog) -> Sequence[object]:
+    outcome = (attempt.outcome or "running, or interrupted").replace("_", " ")
+    return attempt.started_at, outcome, attempt.error_code, attempt.duration_ms, attempt.run_id
 
 
 def connecting_remedy(error: PlatformError, kind: str) -> str:
@@ -274,7 +269,5 @@ def connecting_remedy(error: PlatformError, kind: str) -> str:
             return "report it with these words"
 
 
-def _token_end(grant: PlatformCredential) -> str:
-    if grant.refresh_token:
-        return "renewed when used"
-    return to_minute(grant.expires_at) if grant.expires_at else "never"
+def _token_end(grant: PlatformCredential) -> datetime | str:
+    return "renewed when used" if grant.refresh_token else grant.expires_at or "never"

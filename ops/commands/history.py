@@ -1,5 +1,6 @@
 """`sivera history`: what happened at each scheduled time, and to each run by hand."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from cyclopts.validators import Number
 from pydantic import TypeAdapter
 
 from ops.commands.session import Flag
-from ops.commands.tables import print_table, say_json, to_minute
+from ops.commands.tables import print_table, say_json
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.history.rules import Occurrence, Outcome
@@ -48,24 +49,15 @@ def history(
         return
     print_table(
         ("scheduled (UTC)", "deployment", "outcome", "began", "took", "run", "message"),
-        [
-            (
-                to_minute(one.scheduled_at),
-                one.deployment,
-                one.outcome.value,
-                f"+{duration(one.started_at - one.scheduled_at)}" if one.started_at else "",
-                duration(one.ended_at - one.started_at) if one.started_at and one.ended_at else "",
-                str(one.run_id or ""),
-                _message(one),
-            )
-            for one in found
-        ],
+        list(map(_row, found)),
         "No scheduled times match.",
     )
 
 
-def _message(one: Occurrence) -> str:
-    said = (one.message or "").partition("\n")[0]
+def _row(one: Occurrence) -> Sequence[object]:
+    began = f"+{duration(one.started_at - one.scheduled_at)}" if one.started_at else ""
+    took = duration(one.ended_at - one.started_at) if one.started_at and one.ended_at else ""
     by_hand = "" if one.schedule else "By hand. "
     skipped_by = f" By run {one.skipped_by}." if one.skipped_by else ""
-    return f"{by_hand}{said}{skipped_by}"
+    message = by_hand + (one.message or "").partition("\n")[0] + skipped_by
+    return one.scheduled_at, one.deployment, one.outcome, began, took, one.run_id, message

@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 from blocks.names import TOKEN_KEY
 from blocks.token_key import load_token_key
 from ops.commands.session import open_resources
-from ops.commands.tables import print_table, say, to_minute
+from ops.commands.tables import print_table, say
+from sivera.crypto import Keyring
 from sivera.grants import queries
 from sivera.grants.keys import only_rotation
 from sivera.grants.keys import rotate as rotate_keys
@@ -19,18 +20,13 @@ def list_keys() -> None:
     """List the keys: their ids, how many tokens each one encrypts, and which one is current."""
     keyring = load_token_key().get_keyring()
     with open_resources() as engine, Session(engine) as session:
-        checks = {check.id: check for check in queries.list_checks(session)}
+        known_since = {check.id: check.created_at for check in queries.list_checks(session)}
         tokens = queries.tokens_by_key(session)
     print_table(
         ("id", "tokens", "state", "known since (UTC)"),
         [
-            (
-                key_id,
-                str(tokens[key_id]),
-                _state(key_id, keyring.current, key_id in keyring.key_ids, tokens[key_id]),
-                to_minute(checks[key_id].created_at) if key_id in checks else "not used yet",
-            )
-            for key_id in sorted(keyring.key_ids | checks.keys() | tokens.keys())
+            (id_, tokens[id_], _state(id_, keyring, tokens[id_]), known_since.get(id_, "not used yet"))
+            for id_ in sorted(keyring.key_ids | known_since.keys() | tokens.keys())
         ],
         "There are no keys: create one with `sivera deploy`.",
     )
@@ -61,9 +57,9 @@ def rotate() -> None:
     say("Older backups need the older keys: leave them in the block as long as you keep such backups.")
 
 
-def _state(key_id: str, current: str, is_here: bool, tokens: int) -> str:
-    if not is_here:
+def _state(key_id: str, keyring: Keyring, tokens: int) -> str:
+    if key_id not in keyring.key_ids:
         return "missing in the block" if tokens else "retired, and no longer in the block"
-    if key_id == current:
+    if key_id == keyring.current:
         return "current"
     return "still in use: run sivera keys rotate" if tokens else "retired"

@@ -31,16 +31,7 @@ def list_reports(
         found = queries.list_reports(session, team, most)
     print_table(
         ("team", "day", "incomplete accounts", "written (UTC)", "page"),
-        [
-            (
-                name,
-                report.day.isoformat(),
-                str(report.missing),
-                to_minute(report.written_at),
-                rules.paths(report.team_id, report.day)[0],
-            )
-            for name, report in found
-        ],
+        [(name, one.day, one.missing, one.written_at, rules.paths(one.team_id, one.day)[0]) for name, one in found],
         "There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
     )
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from ops.commands.session import Flag, Name, read_secret
 from ops.commands.tables import print_table, say, to_minute
 from sivera.backups import checking, restoring
 from sivera.backups.catalog import Catalog
-from sivera.backups.manifest import Outcome
+from sivera.backups.manifest import Manifest, Outcome
 from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import RESTORE_URL
@@ -38,7 +38,6 @@ NEXT = (
     "4. `sivera doctor`; if all is well, resume the work pool.",
 )
 
-MEBIBYTE = 2**20
 EXIT_CODES = {Outcome.VERIFIED: 0, Outcome.INCONCLUSIVE: 1, Outcome.MISMATCH: 2}
 
 
@@ -54,19 +53,7 @@ def list_backups(*, storage: Storage = None) -> None:
         gone = [each.path for each in backups if not catalog.has_dump(each)]
     print_table(
         ("name", "made (UTC)", "MiB", "rows", "revision", "keys", "last check", "outcome"),
-        [
-            (
-                each.name,
-                to_minute(each.started_at),
-                f"{each.size / MEBIBYTE:.1f}",
-                str(each.rows),
-                each.revision,
-                ", ".join(each.needed_keys),
-                to_minute(each.checked_at) if each.checked_at else "",
-                each.outcome.value,
-            )
-            for each in reversed(backups)
-        ],
+        [_row(each) for each in reversed(backups)],
         "There are no backups.",
         [
             *(f"{each.name}: {each.reason}" for each in backups if each.reason),
@@ -74,6 +61,12 @@ def list_backups(*, storage: Storage = None) -> None:
             *unreadable,
         ],
     )
+
+
+def _row(backup: Manifest) -> Sequence[object]:
+    size, keys = f"{backup.size / 2**20:.1f}", ", ".join(backup.needed_keys)
+    made, checked = backup.started_at, backup.checked_at
+    return backup.name, made, size, backup.rows, backup.revision, keys, checked, backup.outcome
 
 
 @restore.command

@@ -22,8 +22,6 @@ from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
 from sivera.errors import ConfigurationError
 
-STANDARD_INPUT = "-"
-
 
 def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leading_hyphen=True)] = None) -> None:
     """Save secrets as blocks, and print what changed. If anything is invalid, nothing is saved.
@@ -78,7 +76,7 @@ def _save(blocks: Mapping[str, Block], folder: Path | None) -> None:
 
 def _text_of(source: str) -> str:
     try:
-        return _read_standard_input() if source == STANDARD_INPUT else _read_private(Path(source))
+        return _read_standard_input() if source == "-" else _read_private(Path(source))
     except OSError as error:
         raise ConfigurationError(f"{source} cannot be read ({error.strerror}): check its path and mode") from None
     except UnicodeDecodeError:

@@ -106,7 +106,7 @@ def _print(status: Status) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> None:
     if rows:
-        print_table(columns, [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows], "")
+        print_table(columns, [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows])
         say("")
 
 

@@ -15,8 +15,13 @@ PIPE_WIDTH = 10_000
 """In characters, so that rows are not folded in a pipe."""
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str, notes: Sequence[str] = ()) -> None:
-    """Print rows below their column names, or the sentence `empty` if there are none; then the notes, a line each."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str = "", notes: Sequence[str] = ()
+) -> None:
+    """Print rows below their column names, or the sentence `empty` if there are none; then the notes, a line each.
+
+    In a cell, a time is printed in UTC, and None as nothing.
+    """
     # Names come from the platforms, so they must not act as markup, emoji or terminal commands.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
     # Without a height, rich would assume that every plain terminal is 80 wide.
@@ -25,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(printable, row))
+        table.add_row(*map(_to_text, row))
     console.print(table if rows else empty, soft_wrap=not rows)
     if notes:
         console.print()
@@ -36,6 +41,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
 def printable(text: str) -> str:
     """Return a text on one line, without control characters and without the SQL of SQLAlchemy's messages."""
     return one_line(text).partition("[SQL: ")[0].rstrip()
+
+
+def _to_text(cell: object) -> str:
+    match cell:
+        case None:
+            return ""
+        case datetime():
+            return to_minute(cell)
+        case _:
+            return printable(str(cell))
 
 
 def say(line: str) -> None:

@@ -35,7 +35,7 @@ def list_teams() -> None:
     print_table(
         ("id", "team", "time zone", "now there", "language", "conversion on Meta"),
         [
-            (str(team.id), team.name, team.timezone, _time(now, zone), team.language, team.meta_conversion or PURCHASES)
+            (team.id, team.name, team.timezone, _time(now, zone), team.language, team.meta_conversion or PURCHASES)
             for team, zone in found
         ],
         "There are no teams. Connect a grant, which makes one: sivera credentials connect --help",

@@ -3,6 +3,7 @@
 May not import prefect at the top; see `ops.stack.prefect_server`.
 """
 
+import json as json_format
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,8 +36,8 @@ from sivera.grants.links import make_link
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.sync.queries import read_summary
-from sivera.sync.summary import PlatformCounts, SyncSummary
-from sivera.values import GrantTokens, PlatformName, Value
+from sivera.sync.summary import SyncSummary
+from sivera.values import GrantTokens, PlatformName
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -55,16 +56,6 @@ SANDBOX_SECONDS = 60
 COLUMNS = ("accounts", "added", "changed", "unchanged", "removed", "metric_rows", "failed")
 
 Apps = Mapping[PlatformName, AppCredentials]
-
-
-class DemoResult(Value):
-    """What the demo's run did; `succeeded` if it synced every account."""
-
-    succeeded: bool
-    accounts: int
-    failed: int
-    platforms: dict[PlatformName, PlatformCounts]
-    run_url: str
 
 
 @dataclass(frozen=True)
@@ -102,17 +93,19 @@ def demo(
     """
     steps = Steps(Console(stderr=json))
     with open_stack(DEMO_FOLDER, steps.say) as stack:
-        result = run_demo(stack, accounts, steps)
+        run, summary, run_url = run_demo(stack, accounts, steps)
         if json:
-            say_json(result.model_dump_json(exclude={"succeeded"}))
+            shown = summary.model_dump(mode="json", include={"accounts", "failed", "platforms"})
+            say_json(json_format.dumps(shown | {"run_url": run_url}))
         if not exit:
             steps.say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
             stack.watch()
-    return 0 if result.succeeded else 1
+    is_done = summary.synced == summary.accounts == accounts * len(PlatformName)
+    return 0 if run.state_name == "Completed" and is_done else 1
 
 
-def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
-    """Start everything, with this many accounts on each platform, and run sync-campaigns once."""
+def run_demo(stack: Stack, accounts: int, steps: Steps) -> "tuple[FlowRun, SyncSummary, str]":
+    """Start everything, and run sync-campaigns once; return the run, its summary and its page."""
     started = time.monotonic()
     server = stack.start_server()
     with steps.step("PostgreSQL and its migrations (while the Prefect server starts)"):
@@ -147,14 +140,8 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)
-    result = DemoResult(
-        succeeded=run.state_name == "Completed" and summary.synced == summary.accounts == expected,
-        accounts=summary.accounts,
-        failed=summary.failed,
-        platforms={name: summary.platforms[name] for name in PlatformName if name in summary.platforms},
-        run_url=links().run(run.id),
-    )
-    _print_result(summary, result, steps)
+    run_url = links().run(run.id)
+    _print_result(summary, run_url, steps)
     if http_api:
         http_api.wait(steps.say)
     steps.say(f"{time.monotonic() - started:6.1f} s  in total")
@@ -165,7 +152,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
             steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
             steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
-    return result
+    return run, summary, run_url
 
 
 def _team_link(stack: Stack, url: URL, keyring: Keyring) -> str:
@@ -233,16 +220,17 @@ def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun
     return run, summary
 
 
-def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> None:
+def _print_result(summary: SyncSummary, run_url: str, steps: Steps) -> None:
     table = Table("platform", box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
-    for name, counts in result.platforms.items():
-        table.add_row(name.value, *(str(getattr(counts, column)) for column in COLUMNS))
+    for name in PlatformName:
+        if counts := summary.platforms.get(name):
+            table.add_row(name.value, *(str(getattr(counts, column)) for column in COLUMNS))
     steps.console.print(table)
     for failure in summary.failures[:10]:
         steps.say(f"{failure.platform.value} {failure.name}: {failure.what}")
-    amazon = result.platforms.get(PlatformName.AMAZON)
+    amazon = summary.platforms.get(PlatformName.AMAZON)
     if amazon and amazon.added and not amazon.metric_rows:
         steps.say("Amazon is still preparing its reports of metrics; the next run collects them.")
-    steps.say(f"The run in the Prefect UI: {result.run_url}")
+    steps.say(f"The run in the Prefect UI: {run_url}")

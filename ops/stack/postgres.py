@@ -36,7 +36,6 @@ LONGEST_SOCKET_PATH = 103
 """The size of `sun_path` without the final zero: 104 bytes on macOS, 108 on Linux (unix(7))."""
 SYSTEM_USER = "pgserver"
 """The package's user for PostgreSQL, which refuses to run as root."""
-START_SECONDS = 30
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tupl
             stop_signal=signal.SIGINT,  # fast shutdown, which does not wait for clients
         ) as server,
     ):
-        server.wait_until(lambda: _has_database(socket_folder, database), START_SECONDS)
+        server.wait_until(lambda: _has_database(socket_folder, database), 30)
         yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)}), server
 
 

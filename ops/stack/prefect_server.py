@@ -25,7 +25,6 @@ from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES
 USER = "admin"
 START_SECONDS = 300
 """A first start migrates SQLite: 15 to 20 s on two idle cores."""
-CHECK_SECONDS = 4.0
 
 TUNING = {
     # Concurrency slots survive a restart of the server.
@@ -187,7 +186,7 @@ def use_running_stack() -> Path | None:
 def check_given_server(url: str) -> None:
     """Raise ConfigurationError unless something answers at the address of the given Prefect server."""
     try:
-        httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
+        httpx.get(f"{url.rstrip('/')}/health", timeout=4)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
             f"no Prefect server answers at the address in PREFECT_API_URL ({reason_of(error, url)}): start it, correct "
