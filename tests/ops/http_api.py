@@ -1,4 +1,4 @@
-"""The HTTP API over real HTTP: its jobs, what holds for each answer, and a connection to Prefect that can be cut."""
+"""Serves the HTTP API over real HTTP, checks its answers, and can cut the connection to Prefect."""
 
 import socket
 import threading
@@ -26,7 +26,7 @@ SECRET, OTHER = ("right-secret-Nr-1x", "other-secret-Nr-2x")
 JOB = "/api/cron/sync-campaigns"
 JOBS = read_jobs()
 AT_ONCE = Times(cache=0, wrong_secret=0, event=0.2)
-"""Nothing is remembered, and nobody waits."""
+"""Without caching and delays."""
 
 MARK = "Of the tests of the HTTP API."
 SYNC = ALL | {
@@ -58,14 +58,14 @@ def serving(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator
 
 @contextmanager
 def calling(url: str, secret: str | None = None) -> Iterator[httpx.Client]:
-    """Yield a client that sends a secret; it follows no redirect."""
+    """Yield a client that sends a secret and does not follow redirects."""
     headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
     with httpx.Client(base_url=url, headers=headers, timeout=WAIT_SECONDS) as client:
         yield client
 
 
 class Line:
-    """A TCP connection to a server of the loopback, by a port of its own."""
+    """Forwards a port of its own to a server on the loopback."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -75,12 +75,10 @@ class Line:
 
     @property
     def port(self) -> int:
-        """The port to call instead of the server's."""
         port: int = self._listener.getsockname()[1]
         return port
 
     def cut(self) -> None:
-        """Refuse every caller from now on."""
         for each in (self._listener, *self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -104,7 +102,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def runs(job: str = "sync-campaigns") -> list[FlowRun]:
-    """All runs of the job that no schedule made."""
+    """The runs of a job that no schedule made."""
     with connect() as client:
         found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[job])))
     return [run for run in found if not run.auto_scheduled]

@@ -1,4 +1,4 @@
-"""A program that owns part of a stack until it is told to end, or is killed: `owner.py FOLDER tree|postgres`."""
+"""Runs part of a stack until it is stopped or killed: `owner.py FOLDER tree|postgres`."""
 
 import signal
 import sys
@@ -22,7 +22,6 @@ signal.pause()
 
 
 def main() -> None:
-    """Start the part, say so, and wait."""
     path, part = sys.argv[1:]
     with own_folder(Path(path)) as folder, ExitStack() as resources:
         if part == "tree":

@@ -1,4 +1,4 @@
-"""`sivera credentials`, `accounts` and `apps` as a person uses them: a real Prefect server, sandbox and PostgreSQL."""
+"""`sivera credentials`, `accounts` and `apps` against a real Prefect server, sandbox and PostgreSQL."""
 
 import io
 import shlex
@@ -65,7 +65,7 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
         (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "does not hold"),
     ],
 )
-def test_what_cannot_be_a_secret_is_refused(
+def test_input_that_cannot_be_a_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None, says: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
@@ -74,7 +74,7 @@ def test_what_cannot_be_a_secret_is_refused(
     assert "geheim" not in str(refused.value)
 
 
-def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
+def test_impossible_requests_are_refused(sivera: Sivera, ready: Stage) -> None:
     for platform in PlatformName:
         line = sivera(*add(platform), stdin="geheim").refusal
         assert line.startswith(f"{platform.value}: ")
@@ -93,7 +93,7 @@ def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
     assert sivera("accounts", "sync", id_).refusal == "The account is closed at the platform."
 
 
-def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_shown(
+def test_a_revoked_grant_is_connected_again_with_the_command_that_is_shown(
     sivera: Sivera, ready: Stage, person: Person, redirect: str
 ) -> None:
     grant = ready.world.add_grant(PlatformName.META)

@@ -43,7 +43,7 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
 
 
 @pytest.mark.usefixtures("ready")
-def test_what_is_no_url_of_the_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
+def test_a_wrong_url_of_a_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
     assert "not a webhook of Discord" in sivera("alerts", "set", "discord", stdin=SLACK).refusal
     missing = sivera("alerts", "set", "slack", "--file", SLACK).refusal
     assert missing == "--file: the file cannot be read (No such file or directory): see that it is there"

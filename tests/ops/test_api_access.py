@@ -1,4 +1,4 @@
-"""Who may call what of the HTTP API: its paths and methods, its secret, and while that is missing."""
+"""Access to the HTTP API: its paths, its methods and its secret, which may be missing."""
 
 import logging
 import socket
@@ -56,7 +56,7 @@ WRONG = [
 ]
 
 
-def test_without_the_secret_nobody_learns_even_which_paths_exist(url: str) -> None:
+def test_callers_without_the_secret_do_not_learn_which_paths_exist(url: str) -> None:
     with calling(url) as stranger:
         for path in (JOB, "/api/cron", "/api/cron/nope", "/metrics", "/", "/docs"):
             for headers in WRONG:
@@ -71,7 +71,7 @@ def test_without_the_secret_nobody_learns_even_which_paths_exist(url: str) -> No
     assert runs() == []
 
 
-def test_the_answer_to_a_wrong_secret_is_held_back_and_holds_up_nobody_else(deployed: PrefectServer) -> None:
+def test_a_wrong_secret_is_answered_late_and_delays_nobody_else(deployed: PrefectServer) -> None:
     assert deployed
     with (
         ThreadPoolExecutor(1) as pool,
@@ -107,7 +107,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(
     assert SECRET not in str([run.model_dump() for run in runs()])
 
 
-def test_a_new_secret_needs_no_restart_and_the_old_one_lasts_for_its_grace(url: str) -> None:
+def test_a_new_secret_needs_no_restart_and_the_old_one_is_valid_for_its_grace(url: str) -> None:
     before = CronSecret(current=SecretStr(SECRET))
     hour = timedelta(hours=1)
     with calling(url, SECRET) as old, calling(url, OTHER) as new:
@@ -116,7 +116,7 @@ def test_a_new_secret_needs_no_restart_and_the_old_one_lasts_for_its_grace(url: 
             assert (new.get("/nope").status_code, old.get("/nope").status_code) == (404, status)
 
 
-def test_while_the_secret_is_invalid_or_missing_nothing_matches(url: str) -> None:
+def test_nothing_matches_an_invalid_or_missing_secret(url: str) -> None:
     def check_closed() -> None:
         check(caller.get("/healthz"), 503)
         for secret in ("short", SECRET, "x", "None"):
@@ -136,7 +136,7 @@ def test_while_the_secret_is_invalid_or_missing_nothing_matches(url: str) -> Non
     assert runs() == []
 
 
-def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServer, sivera: Sivera) -> None:
+def test_the_command_generates_sets_and_rotates_the_secret(deployed: PrefectServer, sivera: Sivera) -> None:
     assert deployed
     fresh = sivera("secret", "generate").out.strip()
     assert len(fresh) == 43
@@ -158,7 +158,7 @@ def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServ
     assert "the previous one until" in answer.err
 
 
-def test_the_api_starts_only_with_a_secret_and_an_address(
+def test_the_api_starts_only_with_a_valid_secret_and_address(
     deployed: PrefectServer, sivera: Sivera, tmp_path: Path
 ) -> None:
     assert deployed
@@ -175,7 +175,7 @@ def test_the_api_starts_only_with_a_secret_and_an_address(
     assert line.startswith("The HTTP API does not start: the block cron-secret/cron-secret does not fit")
 
 
-def test_with_a_public_address_that_does_not_fit_only_the_connect_pages_are_refused(
+def test_an_invalid_public_address_turns_off_only_the_connect_pages(
     deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert deployed

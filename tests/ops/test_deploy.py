@@ -1,4 +1,4 @@
-"""Deploying a timetable to a real Prefect server, more than once, and after an operator was there."""
+"""Deploys a timetable to a real Prefect server, repeatedly and after changes by an operator."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +85,7 @@ def check_drift(path: Path, existing: DeploymentResponse) -> None:
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_what_an_operator_switched_stays_and_everything_else_is_updated(tmp_path: Path) -> None:
+def test_switches_of_an_operator_stay_and_everything_else_is_updated(tmp_path: Path) -> None:
     deploy(timetable_path=write(tmp_path, timetable()))
     with connect() as client:
         before = deployments(client)
@@ -137,7 +137,7 @@ def test_only_our_own_unlisted_deployments_are_pruned(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_a_wrong_file_changes_nothing_and_a_refusal_of_prefect_is_one_sentence(tmp_path: Path) -> None:
+def test_an_invalid_file_changes_nothing_and_a_refusal_by_prefect_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="key 'nme': no such key"):
         deploy(timetable_path=write(tmp_path, timetable(ALL | {"nme": "x"})))
     with connect() as client:

@@ -1,4 +1,4 @@
-"""`sivera credentials disconnect` and `sivera teams delete` as a person uses them: the plan, the question, the deed."""
+"""`sivera credentials disconnect` and `sivera teams delete`: the plan, the confirmation and the result."""
 
 import os
 
@@ -12,7 +12,7 @@ from tests.ops.commands import Answer, Sivera
 from tests.stage import Stage
 
 
-def test_a_grant_is_let_go_when_that_is_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:
+def test_a_grant_is_disconnected_once_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:
     grant, other = world.add_grant(PlatformName.META, accounts=2), world.add_grant(PlatformName.AMAZON)
     id_, amazon = (str(ready.connect(one).credential_id) for one in (grant, other))
     asked = sivera("credentials", "disconnect", id_)
@@ -47,7 +47,7 @@ def test_a_grant_is_let_go_when_that_is_confirmed(sivera: Sivera, ready: Stage, 
     assert "Left to do: its user removes our application at https://www.amazon.com/ap/adam" in said
 
 
-def test_a_team_is_deleted_when_that_is_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:
+def test_a_team_is_deleted_once_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:
     grant = world.add_grant(PlatformName.GOOGLE, accounts=3)
     ready.connect(grant, "Hanok Goods")
     files, (page, _) = load_storage(REPORTS).get_filesystem(), paths(1, NOW.date())

@@ -44,7 +44,6 @@ def look(timetable_path: Path | None = None) -> dict[str, Finding]:
 
 
 def named(found: dict[str, Finding], verdict: Verdict) -> set[str]:
-    """The checks with this verdict."""
     return {name for name, each in found.items() if each.verdict is verdict}
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API: the real application over real HTTP, with a real Prefect server."""
+"""The HTTP API over real HTTP, with a real Prefect server."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,12 +33,12 @@ from tests.prefect_server import PrefectServer, set_states
 
 
 def started() -> list[FlowRun]:
-    """The runs that the API made and nobody took."""
+    """The runs that the API created and no worker picked up."""
     return [run for run in runs() if run.state and run.state.is_scheduled()]
 
 
 def new_run() -> FlowRun:
-    """The run that the API is about to make."""
+    """The run that the API is about to create."""
     for attempt in Retrying(wait=wait_fixed(0.1), stop=stop_after_delay(60), reraise=True):
         with attempt:
             (run,) = started()
@@ -47,7 +47,7 @@ def new_run() -> FlowRun:
 
 @contextmanager
 def waiting(call: Callable[..., httpx.Response], **more: Any) -> Iterator[Future[httpx.Response]]:
-    """Start the job and wait for its run, while the body runs."""
+    """Call the job and wait for its run, while the body runs."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(call, JOB, params={"wait": 100}, **more)
 
@@ -64,7 +64,7 @@ def test_a_call_starts_the_job_and_returns_its_run(api: httpx.Client, deployed: 
             client.delete_flow_run(run.id)
 
 
-def test_a_job_that_runs_is_a_conflict_until_it_has_ended(api: httpx.Client) -> None:
+def test_a_running_job_is_a_conflict_until_it_ends(api: httpx.Client) -> None:
     with connect() as client:
         deployment = client.read_deployment_by_name("sync-campaigns/all")
         later: State = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
@@ -90,7 +90,7 @@ OPTIONS: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
 """Query, body, and the options of the run."""
 
 
-def test_query_and_body_replace_options_of_the_deployment(api: httpx.Client) -> None:
+def test_query_and_body_override_options_of_the_deployment(api: httpx.Client) -> None:
     for query, body, options in OPTIONS:
         check(api.post(f"{JOB}{query}", json=body), 202)
         (run,) = started()
@@ -111,7 +111,7 @@ BAD = [
     ("", "[" * 5000, "body"),
     ("", b"\xff\x02", "body"),
 ]
-"""Query, body, and the place that the answer names."""
+"""Query, body, and the parameter that the answer names."""
 
 
 def test_bad_parameters_are_named_and_nothing_is_started(api: httpx.Client) -> None:
@@ -123,7 +123,7 @@ def test_bad_parameters_are_named_and_nothing_is_started(api: httpx.Client) -> N
     assert "run `sivera deploy`" in check(api.post("/api/cron/backup-data"), 503)["message"]
 
 
-def test_the_index_says_when_each_job_runs_and_how_it_went(api: httpx.Client) -> None:
+def test_the_index_shows_schedules_and_the_last_result(api: httpx.Client) -> None:
     def entry() -> dict[str, Any]:
         jobs = check(api.get("/api/cron"), 200)["jobs"]
         assert [job["name"] for job in jobs] == list(JOBS)
@@ -148,7 +148,7 @@ def test_the_index_says_when_each_job_runs_and_how_it_went(api: httpx.Client) ->
     assert entry()["last_result"]["run"] == run
 
 
-def test_a_caller_that_waits_gets_the_outcome_and_holds_up_nobody(api: httpx.Client, url: str) -> None:
+def test_a_waiting_caller_gets_the_outcome_and_delays_nobody(api: httpx.Client, url: str) -> None:
     with waiting(api.post) as answer, calling(url) as other:
         run = new_run()
         check(other.get("/healthz"), 200)
@@ -171,7 +171,7 @@ KEPT_OUT: dict[str, list[State]] = {
 
 
 @pytest.mark.parametrize("states", KEPT_OUT.values(), ids=KEPT_OUT)
-def test_a_run_that_is_cancelled_because_another_one_runs_is_a_conflict(api: httpx.Client, states: list[State]) -> None:
+def test_a_run_that_was_cancelled_for_another_one_is_a_conflict(api: httpx.Client, states: list[State]) -> None:
     with waiting(api.post) as answer:
         run = new_run()
         with connect() as client:
@@ -184,7 +184,7 @@ def test_a_run_that_is_cancelled_because_another_one_runs_is_a_conflict(api: htt
     assert body["run"]["id"] == str(other.id)
 
 
-def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: PrefectServer) -> None:
+def test_a_stopping_api_tells_waiting_callers_that_the_run_goes_on(deployed: PrefectServer) -> None:
     assert deployed
     with ThreadPoolExecutor(1) as pool:
         with serving(create_app(JOBS, AT_ONCE)) as url:
@@ -194,7 +194,7 @@ def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: Prefect
         assert "the run goes on" in check(call.result(), 503)["message"]
 
 
-def test_while_prefect_is_away_callers_are_asked_to_try_again(deployed: PrefectServer) -> None:
+def test_callers_are_asked_to_retry_while_prefect_is_away(deployed: PrefectServer) -> None:
     line = Line(urlsplit(deployed.api_url).port or 0)
     settings_of_line = {PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with (
@@ -213,7 +213,7 @@ def test_while_prefect_is_away_callers_are_asked_to_try_again(deployed: PrefectS
     assert runs() == []
 
 
-def test_health_is_bad_while_the_database_takes_no_writes(url: str, database_url: str, engine: Engine) -> None:
+def test_the_api_is_unhealthy_while_the_database_is_read_only(url: str, database_url: str, engine: Engine) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
     run_alone(engine, READ_ONLY)
     with calling(url) as stranger:

@@ -1,4 +1,4 @@
-"""`sivera monitor` as a person uses it, against a real Prefect server and a receiver of real HTTP."""
+"""`sivera monitor` against a real Prefect server and a real HTTP receiver."""
 
 from collections.abc import Iterator
 

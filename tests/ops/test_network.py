@@ -1,4 +1,4 @@
-"""The network around us: proxies, certificates, and a Prefect server whose address holds a password."""
+"""Proxies, certificates, and a Prefect server whose address contains a password."""
 
 import os
 import re
@@ -39,7 +39,7 @@ NAMES = [spelt for name in PROXIES for spelt in (name, name.upper())]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy, and is put back at the end."""
+    """An environment without a proxy, which is restored afterwards."""
     for name in (*NAMES, "no_proxy", "NO_PROXY", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -48,7 +48,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @contextmanager
 def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
-    """A server or proxy that gives every call this answer; yield its URL."""
+    """A server or proxy that gives every call the same answer; yield its URL."""
 
     def serve() -> None:
         with suppress(OSError):
@@ -126,7 +126,7 @@ def test_a_call_to_a_platform_uses_the_proxy_and_names_it_when_it_fails(
     assert isinstance(caught.value, Unreached) is ("cannot be reached" in said)
 
 
-def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_proxy_that_intercepts_tls_needs_its_certificates(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = httpx.Request("POST", f"https://{SLACK}/hook", content=b"{}")
     with chats(tmp_path) as receiver:
         environment.setenv("HTTPS_PROXY", receiver.url)
@@ -167,7 +167,7 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("name", "value"), UNFIT)
-def test_a_variable_that_will_not_do_is_named_without_what_may_be_secret(
+def test_an_invalid_variable_is_named_without_possible_secrets(
     environment: pytest.MonkeyPatch, sivera: Sivera, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -185,7 +185,7 @@ ADDRESSES = {
 }
 
 
-def test_a_password_leaves_the_address_of_the_prefect_server(environment: pytest.MonkeyPatch) -> None:
+def test_the_password_is_moved_out_of_the_address_of_the_prefect_server(environment: pytest.MonkeyPatch) -> None:
     for url, split in ADDRESSES.items():
         environment.setenv("PREFECT_API_URL", url)
         environment.delenv("PREFECT_API_AUTH_STRING", raising=False)
@@ -197,7 +197,7 @@ def test_a_password_leaves_the_address_of_the_prefect_server(environment: pytest
     assert os.environ["PREFECT_API_AUTH_STRING"] == "of:its-own"
 
 
-def test_a_server_takes_the_password_of_its_address(
+def test_the_server_accepts_the_password_of_its_address(
     environment: pytest.MonkeyPatch, prefect_api: PrefectServer
 ) -> None:
     environment.setenv("PREFECT_API_URL", prefect_api.api_url.replace("//", f"//{prefect_api.auth_string}@"))
@@ -233,7 +233,7 @@ def test_links_to_the_ui_hold_no_password() -> None:
         assert links().page("runs") == "https://ui.example/runs"
 
 
-def test_a_proxy_before_the_prefect_server_is_named(environment: pytest.MonkeyPatch) -> None:
+def test_a_failing_proxy_in_front_of_the_prefect_server_is_named(environment: pytest.MonkeyPatch) -> None:
     with answering(html("502 Bad Gateway")) as url, temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
         environment.setenv("HTTP_PROXY", url)
         with pytest.raises(ConfigurationError, match=r"failed .HTTP 502.*; the proxy in HTTP_PROXY"), connect():

@@ -1,4 +1,4 @@
-"""`sivera teams` and `sivera reports` as a person uses them."""
+"""`sivera teams` and `sivera reports` against a real Prefect server and PostgreSQL."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def books(ready: Stage, tmp_path: Path) -> Books:
     return Books(ready.engine, tmp_path / "reports")
 
 
-def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
+def test_a_team_is_changed_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
     books.team("한빛 커머스")
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
@@ -43,7 +43,7 @@ def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: S
     assert books.rows("SELECT meta_conversion FROM teams")[0].meta_conversion is None
 
 
-def test_reports_are_listed_and_shown_with_their_place(sivera: Sivera, books: Books) -> None:
+def test_reports_are_listed_and_located(sivera: Sivera, books: Books) -> None:
     assert sivera("reports", "list").out.startswith("There are no reports.")
     books.ran(books.account(books.team()), spend=1)
     books.run(make_up_days=0)

@@ -1,4 +1,4 @@
-"""`sivera restore` as a person gives it."""
+"""`sivera restore` against a real Prefect server and PostgreSQL."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,6 @@ from tests.unit.backups.vault import beside
 
 @pytest.fixture
 def folder(ready: Stage, tmp_path: Path) -> Path:
-    """A storage with one backup."""
     assert ready
     place = tmp_path / "backups"
     Storage(url=f"file://{place}").save(BACKUPS, overwrite=True)
@@ -58,7 +57,7 @@ def test_a_backup_is_listed_checked_and_restored(
     assert "no backup there is verified" in sivera("restore", "check").err
 
 
-def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(
+def test_a_storage_is_listed_and_restored_without_server_and_database(
     folder: Path, sivera: Sivera, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = f"--storage=file://{folder}"

@@ -1,4 +1,4 @@
-"""The parts of the local stack that start fast; the whole is in tests/test_end_to_end.py."""
+"""The parts of the local stack that start fast; tests/system/test_end_to_end.py has the whole."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def mode(path: Path) -> str:
 
 @contextmanager
 def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that owns part of a stack."""
+    """A process that runs part of a stack."""
     before = ignore_interrupts if ignores_interrupts else take_interrupts
     program = Path(__file__).with_name("owner.py")
     process = subprocess.Popen(  # noqa: S603
@@ -62,9 +62,7 @@ def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterato
     ("how", "in_background"),
     [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
 )
-def test_no_descendant_outlives_its_owner_however_that_ends(
-    tmp_path: Path, how: signal.Signals, in_background: bool
-) -> None:
+def test_no_descendant_outlives_its_owner(tmp_path: Path, how: signal.Signals, in_background: bool) -> None:
     with owner(tmp_path / ".sivera", "tree", ignores_interrupts=in_background) as process:
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) == 3  # the shim, the child, and a grandchild with a session of its own that ignores SIGTERM
@@ -74,9 +72,7 @@ def test_no_descendant_outlives_its_owner_however_that_ends(
         pass
 
 
-def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_postgres_ends_with_its_killed_owner_and_loses_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too deep for a socket, which then is elsewhere
     with owner(path, "postgres") as process:
         host = (path / "host").read_text()
@@ -96,7 +92,7 @@ def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
     assert not Path(socket_folder).exists()
 
 
-def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
+def test_the_folder_is_private_and_for_one_stack(tmp_path: Path) -> None:
     path = tmp_path / "a" / ".sivera"
     assert not is_running(path)
     with own_folder(path) as folder:
@@ -113,7 +109,7 @@ def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
         own_folder(tmp_path / ".sivera").__enter__()
 
 
-def test_a_port_that_somebody_has_or_looks_for_is_named_and_another_one_used() -> None:
+def test_a_taken_port_is_named_and_replaced() -> None:
     said: list[str] = []
     with free_port(FREE_PORTS, said.append) as first, free_port(FREE_PORTS, said.append) as second:
         assert first != second
@@ -129,7 +125,7 @@ def test_a_port_that_somebody_has_or_looks_for_is_named_and_another_one_used() -
         assert (again, said) == (third, [])
 
 
-def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_an_early_end_of_a_child_shows_its_log(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     for _ in range(2):
         command = [sys.executable, "-c", "print('a reason'); raise SystemExit(3)"]
@@ -141,7 +137,7 @@ def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Pat
     assert log.with_name("child.log.1").read_text() == "a reason\n"
 
 
-def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_question_takes(tmp_path: Path) -> None:
+def test_the_wait_for_a_child_counts_seconds_and_not_polls(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     asked = []
 
@@ -158,7 +154,7 @@ def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_questi
     assert child.process.returncode == 128 + signal.SIGTERM
 
 
-def test_every_setting_is_one_that_prefect_knows_and_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_knows_and_accepts_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     given = TUNING | CLIENT | WORKER
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
@@ -168,7 +164,7 @@ def test_every_setting_is_one_that_prefect_knows_and_takes(monkeypatch: pytest.M
     assert given.keys() - {"DO_NOT_TRACK"} <= known.keys()
 
 
-def test_the_server_gets_its_secrets_by_files_and_environment_alone(
+def test_the_server_gets_its_secrets_only_from_files_and_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in OF_ANOTHER_SERVER:
@@ -206,7 +202,7 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_runs_that_were_interrupted_keep_nobody_out() -> None:
+def test_interrupted_runs_block_no_others() -> None:
     with connect() as client:
         flow_id = client.create_flow_from_name("interrupted")
         deployment_id = client.create_deployment(flow_id, "interrupted", concurrency_limit=1)

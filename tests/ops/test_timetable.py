@@ -64,11 +64,13 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
         "'all', schedule 'daily', key 'parameters': they do not fit the flow 'example' (",
     ),
 ]
-"""What is changed of the deployment `all`, by its path (an ellipsis removes it), and the beginning of the line."""
+"""Changes to the deployment `all`, by path (an ellipsis removes it), and the start of the line."""
 
 
 @pytest.mark.parametrize(("changes", "line"), PROBLEMS)
-def test_a_problem_is_a_line_with_deployment_key_and_remedy(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+def test_each_problem_is_a_line_with_deployment_key_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], line: str
+) -> None:
     document = timetable()
     for path, value in changes.items():
         *parents, last = path.split(".")

@@ -1,4 +1,4 @@
-"""What an operator sees: the demo's Prefect UI in a real browser, headless, from the login to a red run's reason."""
+"""What an operator sees in a headless browser: the Prefect UI of the demo, from the login to a red run's reason."""
 
 import re
 import shlex
@@ -38,8 +38,6 @@ RIGHT_EDGE = """() => Math.max(
 
 
 class Newcomer(Person):
-    """Allows the access in a real browser."""
-
     def __init__(self, profile: Path) -> None:
         super().__init__()
         self.profile = profile
@@ -88,7 +86,7 @@ def see_deployments(page: Page, of: Demo) -> None:
 
 
 def see_run(page: Page, of: Demo) -> None:
-    """Its name, its figures, the graph of its task runs, and its log."""
+    """Its name, figures, graph of task runs, and log."""
     page.goto(f"{ui(of)}/v2/runs/flow-run/{demo_run(of)}")
     expect(page.get_by_text("sync-campaigns", exact=False).filter(has_text=" full").first).to_be_visible()
     expect(page.get_by_text("Task runs").filter(has_text=str(4 * ACCOUNTS + 4)).first).to_be_visible()
@@ -113,7 +111,7 @@ def see_pictures(page: Page, of: Demo, key: str, run_id: str, count: int) -> Non
 
 
 def see_failure(page: Page, of: Demo, run_id: str) -> None:
-    """A red run says in its page how many failed, and in what it left which and why."""
+    """The page of a red run says how many accounts failed, and its artifact which ones and why."""
     page.goto(f"{ui(of)}/v2/runs/flow-run/{run_id}?tab=Details")
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
     expect(page.get_by_text(f"accounts synced, {ACCOUNTS} failed").first).to_be_visible()
@@ -133,13 +131,12 @@ def demo_run(of: Demo) -> str:
 
 
 def artifact(of: Demo, key: str, run_id: str) -> str:
-    """The id of what a run left."""
     (found,) = of.ask("artifacts", artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": [key]}})
     return str(found["id"])
 
 
 def is_drawn(png: bytes) -> bool:
-    """Whether a picture is more than a plain surface, which packs to almost nothing."""
+    """Whether a picture is more than a plain area, which compresses to almost nothing."""
     return len(png) > 3_000
 
 
@@ -163,7 +160,7 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo
 
 
 @with_chromium
-def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
+def test_a_newcomer_connects_one_more_team_as_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
     *_, command = re.findall(r"connect one more team in your browser: uv run sivera (.*)", demo.said)
     newcomer = Newcomer(tmp_path / "profile")
     answer = sivera(*shlex.split(command), "--redirect-uri", f"http://127.0.0.1:{free_port()}/google")
@@ -175,9 +172,7 @@ def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Pat
 
 
 @with_chromium
-def test_a_user_of_a_team_connects_with_a_link_in_english_and_in_korean(
-    tmp_path: Path, demo: Demo, sivera: Sivera
-) -> None:
+def test_a_user_connects_with_a_link_in_english_and_in_korean(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
     *_, command = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
     for platform, language in (("meta", "en-US"), ("amazon", "ko-KR")):
         *_, link = sivera(*shlex.split(command.replace("meta", platform))).out.splitlines()
@@ -186,7 +181,7 @@ def test_a_user_of_a_team_connects_with_a_link_in_english_and_in_korean(
 
 
 def connect_by_link(page: Page, link: str, *, is_korean: bool) -> None:
-    """Press the button, allow it at the platform, and see the accounts; nothing secret is in the last address."""
+    """Connect by a link, and check that the last address holds no secret and the link is used up."""
     page.goto(link)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
     page.get_by_role("button").click()

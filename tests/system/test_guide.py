@@ -40,12 +40,12 @@ NOT_RUN = {
 
 @dataclass
 class Guide:
-    """The demo, what its operator sees there, and how commands are run."""
+    """Runs the commands of the guide on the demo."""
 
     demo: Demo
     sivera: Sivera
     monitor: str
-    """The URL of a receiver that stands for a monitor."""
+    """The URL of a receiver that stands in for a monitor."""
 
     @cached_property
     def account(self) -> int:
@@ -55,7 +55,7 @@ class Guide:
 
     @cached_property
     def values(self) -> Mapping[str, str]:
-        """What stands in the guide, and what its reader would write here; in this order."""
+        """The guide's placeholders and their values here, replaced in this order."""
         schedules = self.demo.api.get("/deployments/name/sync-campaigns/all").raise_for_status().json()["schedules"]
         with self.demo.engine.connect() as connection:
             wanted = text("SELECT max(day) FROM reports r JOIN teams t ON t.id = r.team_id WHERE t.name LIKE 'North%'")
@@ -83,11 +83,11 @@ class Guide:
         return f"http://127.0.0.1:{free_port()}/google"
 
     def write_secrets(self) -> None:
-        """Write down a secret that does the demo no harm."""
+        """Write a secret that is harmless to the demo."""
         (self.demo.folder / "secrets.env").write_text(f"SIVERA_PINGS_REFRESH_TOKENS={self.monitor}\n")
 
     def let_campaigns_vanish(self) -> None:
-        """Store so many campaigns that the platform does not have that a full sync does not believe it."""
+        """Store campaigns that the platform lacks, so many that a full sync holds their removal."""
         columns = "status, native_status, budget_kind, budget_amount, budget_currency"
         with self.demo.engine.begin() as connection:
             connection.execute(
@@ -103,7 +103,7 @@ class Guide:
         assert "approve-removals" in said
 
     def run(self, line: str, how: "How", functions: str) -> None:
-        """Run a line, and check how it ends and what it says."""
+        """Run a line, and check its exit code and output."""
         how.first(self)
         for placeholder, value in self.values.items():
             line = line.replace(placeholder, value)
@@ -134,7 +134,6 @@ class Guide:
 
 
 def run_prefect(arguments: list[str]) -> tuple[int, str]:
-    """Run a command of Prefect in this process."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["prefect", *arguments])
@@ -147,7 +146,7 @@ def run_prefect(arguments: list[str]) -> tuple[int, str]:
 
 
 def run_shell(script: str, demo: Demo) -> tuple[int, str]:
-    """Run a line in a shell; the wheel's psql serves if there is no other."""
+    """Run a line in a shell, with the wheel's psql if there is no other."""
     path = f"{environment()['PATH']}:{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}"
     done = subprocess.run(  # noqa: S603 - our own guide
         ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
@@ -165,7 +164,7 @@ def run_shell(script: str, demo: Demo) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class How:
-    """How a command is run: `says` is a pattern of what it prints, `first` is done before, `stdin` is given to it."""
+    """How to run a command: `says` is a pattern of its output, and `first` runs before it."""
 
     says: str = ""
     codes: tuple[int, ...] = (0,)
@@ -174,7 +173,7 @@ class How:
 
 
 def alone(guide: Guide) -> None:
-    """Drop the runs that were just asked for, and wait for those under way."""
+    """Delete scheduled runs, and wait for active ones."""
     guide.demo.drop_waiting_runs()
     guide.demo.wait_until_idle()
 
@@ -238,7 +237,7 @@ COMMANDS: Mapping[str, How] = {
 
 
 def lines_of_the_guide() -> Iterator[tuple[str, How, str]]:
-    """Each line that is run, how, and the shell's functions that its block defines."""
+    """Each line to run, how, and the shell functions of its block."""
     unknown = []
     for kind, code in BLOCK.findall(ENGLISH.read_text()):
         lines = dedent(code).splitlines() if kind == "bash" else []

@@ -23,14 +23,14 @@ from sivera.values import PlatformName
 from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, Pass
 
 KEY_FILES = frozenset({"prefect-password", "prefect-encryption-key", "cron-secret", "profiles.toml"})
-"""The files that hold secrets in plain; all of mode 600."""
+"""The files that contain plain secrets, all with mode 600."""
 
 LISTS = ("flow_runs", "task_runs", "logs", "artifacts", "deployments", "work_pools", "automations", "variables")
-"""What Prefect's API lists by POST /NAME/filter."""
+"""What POST /NAME/filter of Prefect lists."""
 
 
 def forms(secret: str) -> set[bytes]:
-    """How a secret may stand in something: as it is, in URLs, in JSON, and in base64 at any place of a longer text."""
+    """The forms of a secret: plain, in URLs, in JSON, and in base64 at any offset of a longer text."""
     raw = secret.encode()
     found = {raw, quote(secret, safe="").encode(), quote_plus(secret).encode(), json.dumps(secret)[1:-1].encode()}
     for before in range(3):
@@ -76,7 +76,7 @@ def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: Pass) -> 
 
 
 def token_keys(server: httpx.Client) -> dict[str, str]:
-    """The keys of the tokens, by id: whoever may call the API can read them."""
+    """The token keys by id, which any caller of the API can read."""
     wanted = {"include_secrets": True, "block_types": {"slug": {"any_": ["token-key"]}}}
     (block,) = server.post("/block_documents/filter", json=wanted).raise_for_status().json()
     keys: dict[str, str] = block["data"]["keys"]
@@ -84,7 +84,7 @@ def token_keys(server: httpx.Client) -> dict[str, str]:
 
 
 def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
-    """The tokens that are stored in the end, in plain."""
+    """The decrypted tokens that are stored at the end."""
     decoded = {key_id: base64.urlsafe_b64decode(key) for key_id, key in keys.items()}
     keyring = Keyring(decoded, next(iter(decoded)))
     found: dict[str, str] = {}
@@ -96,7 +96,7 @@ def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
 
 
 def beginnings_of_tokens(demo: Demo) -> dict[str, str]:
-    """What every token begins with that the sandbox ever gave out for a grant of the demo, replaced ones among them."""
+    """The prefixes of all tokens that the sandbox has issued for the demo's grants, including replaced ones."""
     with demo.engine.connect() as connection:
         grants = connection.execute(text("SELECT id, platform FROM platform_credentials")).all()
     return {
@@ -108,7 +108,7 @@ def beginnings_of_tokens(demo: Demo) -> dict[str, str]:
 
 
 def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:
-    """All that the API tells of runs and deployments, and of blocks to whoever does not ask for secrets."""
+    """All that the API returns about runs and deployments, and about blocks without their secrets."""
     for name in LISTS:
         offset = 0
         while rows := server.post(f"/{name}/filter", json={"limit": 200, "offset": offset}).raise_for_status().json():
@@ -133,7 +133,6 @@ def pages(server: httpx.Client, name: str) -> Iterable[dict[str, Any]]:
 
 
 def everything_of_ours(engine: Engine) -> Iterator[tuple[str, bytes]]:
-    """Each table of ours as text."""
     with engine.connect() as connection:
         for table in inspect(engine).get_table_names():
             rows = connection.execute(text(f'SELECT CAST(t AS text) FROM "{table}" AS t')).scalars()  # noqa: S608

@@ -1,4 +1,4 @@
-"""Whoever reads of a failure reads once what to do about it, and that is more than to look again."""
+"""Each message about a failure names one remedy, which is more than to look again."""
 
 import ast
 import re
@@ -46,7 +46,7 @@ USELESS = re.compile(
     r"try (it )?again|run it again|(see|says) (.* )?why|open the run|see (the run|its log)|look into", re.IGNORECASE
 )
 ACTS = re.compile(r"[Cc]onnect|[Ll]og in")
-"""What tells somebody to give access again."""
+"""Tells somebody to grant access again."""
 
 
 def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occurrence:
@@ -55,7 +55,6 @@ def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occ
 
 
 def conditions(most: int) -> Iterator[Condition]:
-    """Each condition that check-alerts and check-budgets know."""
     ended, links = NOW - timedelta(hours=1), Links(ui_url="http://ui")
     jobs = [
         occurrence(
@@ -118,7 +117,7 @@ def test_each_sentence_about_the_database_names_its_remedy() -> None:
 
 
 def calls(*rooms: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Where a function is called by name, its name, and its arguments as they are written."""
+    """Each call of a function by name: its place, its name, and the source of its arguments."""
     for room in rooms:
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -155,7 +154,7 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
 
 
 @pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])
-def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_a_remedy(
+def test_a_failed_connection_and_an_unsynced_account_name_a_remedy(
     kind: type[PlatformError],
 ) -> None:
     assert not USELESS.search(connecting_remedy(kind(PlatformName.META, "said no"), "access token"))
@@ -163,7 +162,7 @@ def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_
     assert why_not(account, "active", None, NOW, [], "sync") == "No run has reached it lately: run `sivera doctor`."
 
 
-def test_a_part_of_the_budgets_that_was_not_checked_names_the_remedy() -> None:
+def test_an_unchecked_part_of_the_budgets_names_the_remedy() -> None:
     summary = CheckSummary.of({"google": ConfigurationError("the block x is missing: run `sivera setup`")})
     assert summary.sentence.endswith("google was not checked: the block x is missing: run `sivera setup`")
 
