@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -11,13 +11,19 @@ from typing import Any
 import httpx
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from blocks.server import connect
 from ops.api.app import Times
 from ops.api.connections import NO_STORE, Connection, make_server
 from ops.api.jobs import read_jobs
+from sandbox.server import serve
 from tests.ops.timetables import ALL, timetable
+from tests.prefect_server import PrefectServer
 
 WAIT_SECONDS = 110
 END_SECONDS = 60
@@ -64,41 +70,19 @@ def calling(url: str, secret: str | None = None) -> Iterator[httpx.Client]:
         yield client
 
 
-class Line:
-    """Forwards a port of its own to a server on the loopback."""
+@contextmanager
+def forwarding(server: PrefectServer) -> Iterator[str]:
+    """Serve the API of a Prefect server at another address, which stops answering at the end; yield its URL."""
+    origin = server.api_url.removesuffix("/api")
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+    async def forward(request: Request) -> Response:
+        target, headers = f"{origin}{request.url.path}?{request.url.query}", dict(request.headers)
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            answer = await client.request(request.method, target, headers=headers, content=await request.body())
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
-    @property
-    def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    def cut(self) -> None:
-        for each in (self._listener, *self._open):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                caller, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [caller, server]
-                for source, target in ((caller, server), (server, caller)):
-                    threading.Thread(target=_pump, args=(source, target), daemon=True).start()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+    with serve(Starlette(routes=[Route("/{rest:path}", forward, methods=["GET", "POST"])])) as url:
+        yield f"{url}/api"
 
 
 def runs(job: str = "sync-campaigns") -> list[FlowRun]:

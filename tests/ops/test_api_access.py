@@ -19,7 +19,7 @@ from ops.stack.stack import open_stack
 from sivera.sync.plan import SyncOptions
 from tests.ops.commands import Sivera
 from tests.ops.http_api import AT_ONCE, JOB, JOBS, OTHER, SECRET, calling, check, runs, serving
-from tests.prefect_server import PrefectServer, rewrite_block
+from tests.prefect_server import rewrite_block
 
 
 def test_an_unknown_path_or_method_is_refused_and_never_redirected(api: httpx.Client) -> None:
@@ -71,8 +71,8 @@ def test_callers_without_the_secret_do_not_learn_which_paths_exist(url: str) -> 
     assert runs() == []
 
 
-def test_a_wrong_secret_is_answered_late_and_delays_nobody_else(deployed: PrefectServer) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_a_wrong_secret_is_answered_late_and_delays_nobody_else() -> None:
     with (
         ThreadPoolExecutor(1) as pool,
         serving(create_app(JOBS, Times(wrong_secret=2))) as url,
@@ -136,8 +136,8 @@ def test_nothing_matches_an_invalid_or_missing_secret(url: str) -> None:
     assert runs() == []
 
 
-def test_the_command_generates_sets_and_rotates_the_secret(deployed: PrefectServer, sivera: Sivera) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_command_generates_sets_and_rotates_the_secret(sivera: Sivera) -> None:
     fresh = sivera("secret", "generate").out.strip()
     assert len(fresh) == 43
     assert "shorter than 16 characters" in sivera("secret", "set", stdin="too-short").refusal
@@ -158,10 +158,8 @@ def test_the_command_generates_sets_and_rotates_the_secret(deployed: PrefectServ
     assert "the previous one until" in answer.err
 
 
-def test_the_api_starts_only_with_a_valid_secret_and_address(
-    deployed: PrefectServer, sivera: Sivera, tmp_path: Path
-) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_api_starts_only_with_a_valid_secret_and_address(sivera: Sivera, tmp_path: Path) -> None:
     assert "cannot listen on 256.0.0.1, port 0" in sivera("api", "--host", "256.0.0.1", "--port", "0").refusal
     rewrite_block("cron-secret", CRON_SECRET, current="short")
     refusal = sivera("api", "--port", "0").refusal
@@ -175,10 +173,10 @@ def test_the_api_starts_only_with_a_valid_secret_and_address(
     assert line.startswith("The HTTP API does not start: the block cron-secret/cron-secret does not fit")
 
 
+@pytest.mark.usefixtures("deployed")
 def test_an_invalid_public_address_turns_off_only_the_connect_pages(
-    deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert deployed
     monkeypatch.setenv("SIVERA_PUBLIC_URL", f"https://ana:{SECRET}@jobs.example.com")
     with serving(create_app(JOBS, AT_ONCE)) as url, calling(url) as stranger:
         check(stranger.get("/healthz"), 200)

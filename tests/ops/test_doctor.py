@@ -69,7 +69,9 @@ def test_a_healthy_installation_has_no_findings_and_a_broken_one_has_many_at_onc
     assert prefect_api.auth_string.partition(":")[2] not in out
     assert "s3cret-path" not in out
 
-    check_untaken_message(ready)
+    Tables(ready.engine).add_alert("a")
+    late = blocks_of(ready)
+    assert (late.verdict, late.text) == (WARNING, "url has not accepted 1 messages yet")
     with connect() as client:
         break_much(client)
     ready.execute("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'meta'")
@@ -125,12 +127,6 @@ BROKEN = {
     "backups": ["nosuch://place/backups"],
 }
 """What the doctor says about an installation after `break_much`."""
-
-
-def check_untaken_message(stage: Stage) -> None:
-    Tables(stage.engine).add_alert("a")
-    found = blocks_of(stage)
-    assert (found.verdict, found.text) == (WARNING, "url has not accepted 1 messages yet")
 
 
 def blocks_of(stage: Stage) -> Finding:

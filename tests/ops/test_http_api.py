@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -27,7 +26,7 @@ from ops.api.connections import NO_STORE
 from ops.api.jobs import read_jobs
 from sivera.sync.plan import SyncOptions
 from tests.conftest import READ_ONLY, run_alone
-from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, Line, calling, check, runs, serving
+from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, calling, check, forwarding, runs, serving
 from tests.ops.timetables import ALL, SPLIT, ExampleOptions, timetable, write
 from tests.prefect_server import PrefectServer, set_states
 
@@ -184,8 +183,8 @@ def test_a_run_that_was_cancelled_for_another_one_is_a_conflict(api: httpx.Clien
     assert body["run"]["id"] == str(other.id)
 
 
-def test_a_stopping_api_tells_waiting_callers_that_the_run_goes_on(deployed: PrefectServer) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_a_stopping_api_tells_waiting_callers_that_the_run_goes_on() -> None:
     with ThreadPoolExecutor(1) as pool:
         with serving(create_app(JOBS, AT_ONCE)) as url:
             headers = {"Authorization": f"Bearer {SECRET}"}
@@ -195,19 +194,17 @@ def test_a_stopping_api_tells_waiting_callers_that_the_run_goes_on(deployed: Pre
 
 
 def test_callers_are_asked_to_retry_while_prefect_is_away(deployed: PrefectServer) -> None:
-    line = Line(urlsplit(deployed.api_url).port or 0)
-    settings_of_line = {PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
-    with (
-        temporary_settings(settings_of_line),
-        serving(create_app(JOBS, Times(cache=3600))) as remembering,
-        serving(create_app(JOBS, AT_ONCE)) as forgetful,
-        calling(remembering, SECRET) as known,
-        calling(forgetful, SECRET) as unknown,
-    ):
-        check(known.get("/api/cron"), 200)
-        check(unknown.get("/healthz"), 200)
-        line.cut()
-        for answer in (known.post(JOB), unknown.get("/healthz")):
+    with ExitStack() as until_away, ExitStack() as opened:
+        prefect_url = until_away.enter_context(forwarding(deployed))
+        opened.enter_context(temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_CLIENT_MAX_RETRIES: 0}))
+        caching, asking = (
+            opened.enter_context(calling(opened.enter_context(serving(create_app(JOBS, times))), SECRET))
+            for times in (Times(cache=3600), AT_ONCE)
+        )
+        check(caching.get("/api/cron"), 200)
+        check(asking.get("/healthz"), 200)
+        until_away.close()
+        for answer in (caching.post(JOB), asking.get("/healthz")):
             assert "The Prefect server does not answer" in check(answer, 503)["message"]
             assert answer.headers["retry-after"] == "5"
     assert runs() == []
@@ -249,8 +246,8 @@ def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
 
 # The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
-def test_the_api_does_what_its_openapi_document_says(deployed: PrefectServer, database_url: str) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_api_does_what_its_openapi_document_says(database_url: str) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
     jobs = {name: JOBS[name] for name in ("sync-campaigns", "refresh-tokens")}
     tried = []

@@ -6,8 +6,7 @@ the key files that only their owner can read.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -114,7 +113,9 @@ def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:
         while rows := server.post(f"/{name}/filter", json={"limit": 200, "offset": offset}).raise_for_status().json():
             yield name, json.dumps(rows, ensure_ascii=False).encode()
             offset += len(rows)
-    for run in pages(server, "flow_runs"):
+    runs = server.post("/flow_runs/filter", json={"limit": 200}).raise_for_status().json()
+    assert runs
+    for run in runs:
         states = server.get("/flow_run_states/", params={"flow_run_id": run["id"]}).raise_for_status()
         yield f"states of {run['name']}", states.content
     yield "blocks", server.post("/block_documents/filter", json={"limit": 200}).raise_for_status().content
@@ -124,12 +125,6 @@ def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:
         if not page.get("next_page"):
             return
         page = server.get(page["next_page"]).raise_for_status().json()
-
-
-def pages(server: httpx.Client, name: str) -> Iterable[dict[str, Any]]:
-    rows: list[dict[str, Any]] = server.post(f"/{name}/filter", json={"limit": 200}).raise_for_status().json()
-    assert rows, f"there are no {name}"
-    return rows
 
 
 def everything_of_ours(engine: Engine) -> Iterator[tuple[str, bytes]]:
