@@ -90,35 +90,27 @@ def differences(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRe
     """Return which parts of a deployment differ from prefect.yaml. Being switched off does not count."""
     limit, options = existing.global_concurrency_limit, existing.concurrency_options
     pool = listed.work_pool
-    wanted = {f"schedule {each.slug}": (each.cron, each.timezone, each.parameters) for each in listed.schedules} | {
-        "version": flow.version,
-        "schema of parameters": flow.parameters.model_dump_for_openapi(),
-        "entrypoint": listed.entrypoint,
-        "description": listed.description,
-        "tags": set(listed.tags),
-        "parameters": listed.parameters,
-        "concurrency limit": listed.concurrency_limit.model_dump(),
-        "work pool": (pool.name, pool.work_queue_name, pool.job_variables),
+    found_limit = {"limit": limit and limit.limit, **(options.model_dump() if options else {})}
+    found_pool = (existing.work_pool_name, existing.work_queue_name, existing.job_variables)
+    parts = {
+        "version": (flow.version, existing.version),
+        "schema of parameters": (flow.parameters.model_dump_for_openapi(), existing.parameter_openapi_schema),
+        "entrypoint": (listed.entrypoint, existing.entrypoint),
+        "description": (listed.description, existing.description),
+        "tags": (set(listed.tags), set(existing.tags)),
+        "parameters": (listed.parameters, existing.parameters),
+        "concurrency limit": (listed.concurrency_limit.model_dump(), found_limit),
+        "work pool": ((pool.name, pool.work_queue_name, pool.job_variables), found_pool),
     }
+    wanted = {each.slug: (each.cron, each.timezone, each.parameters) for each in listed.schedules}
     found = {
-        f"schedule {each.slug}": (
-            getattr(each.schedule, "cron", None),
-            getattr(each.schedule, "timezone", None),
-            each.parameters,
-        )
+        each.slug: (getattr(each.schedule, "cron", None), getattr(each.schedule, "timezone", None), each.parameters)
         for each in existing.schedules
-        if not _is_by_hand(each.slug)
-    } | {
-        "version": existing.version,
-        "schema of parameters": existing.parameter_openapi_schema,
-        "entrypoint": existing.entrypoint,
-        "description": existing.description,
-        "tags": set(existing.tags),
-        "parameters": existing.parameters,
-        "concurrency limit": {"limit": limit and limit.limit, **(options.model_dump() if options else {})},
-        "work pool": (existing.work_pool_name, existing.work_queue_name, existing.job_variables),
+        if each.slug and not _is_by_hand(each.slug)
     }
-    return [key for key in sorted(wanted.keys() | found.keys()) if wanted.get(key) != found.get(key)]
+    drift = [name for name, (ours, theirs) in parts.items() if ours != theirs]
+    drift += [f"schedule {slug}" for slug in wanted.keys() | found.keys() if wanted.get(slug) != found.get(slug)]
+    return sorted(drift)
 
 
 def _apply(

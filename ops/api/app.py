@@ -24,15 +24,14 @@ from starlette.routing import Route
 from blocks.cron_secret import CronSecret
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
-from ops.api.cached import STATEMENT_SECONDS, Cached, check_database, read_secret
 from ops.api.connect import PREFIX, ConnectPages
 from ops.api.connections import route
-from ops.api.guard import Guard
+from ops.api.guard import Cached, Guard, read_secret
 from ops.api.jobs import Job
-from ops.api.openapi import describe
+from ops.api.openapi import HEALTH, JOBS, METRICS, OPENAPI, describe
 from ops.api.runs import Runs, to_run
 from sivera.clock import read_clock
-from sivera.database import engine_on
+from sivera.database import check_writes, engine_on
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
@@ -41,9 +40,8 @@ from sivera.proxies import reason_of
 from sivera.settings import read_settings
 from sivera.values import Value
 
-HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
-
 PREFECT_TIMEOUT = httpx.Timeout(10.0, connect=1.5)
+STATEMENT_SECONDS = 5
 
 logger = logging.getLogger("sivera.api")
 
@@ -65,7 +63,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
     secret = Cached(partial(read_secret, client), times.cache)
-    health = Cached(partial(check_database, client), times.cache)
+    health = Cached(partial(_check_database, client), times.cache)
     api = _Api(jobs, client, secret, health, Runs(client, times.event))
 
     @asynccontextmanager
@@ -127,7 +125,7 @@ class _Api:
         return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:
-        return JSONResponse(describe(self.jobs, HEALTH, METRICS, JOBS))
+        return JSONResponse(describe(self.jobs))
 
     async def read_metrics(self, _request: Request) -> Response:
         url = await aload_database_url(self.client)
@@ -182,6 +180,26 @@ class _Api:
                     500, "This is a defect of the HTTP API: report it with the traceback in its log."
                 )
         return refused.response()
+
+
+async def _check_database(client: PrefectClient) -> str | None:
+    """Return None if the database accepts writes, otherwise a sentence without host and user. The log says more."""
+    try:
+        url = await aload_database_url(client)
+        await anyio.to_thread.run_sync(_check_writes, url)
+    except ConfigurationError as error:
+        said = str(error)
+    except SQLAlchemyError as error:
+        said = sentence(error)
+    else:
+        return None
+    logger.error("The HTTP API is not healthy: %s", said)
+    return "The database does not answer or takes no writes: `sivera doctor` says more."
+
+
+def _check_writes(url: URL) -> None:
+    with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine:
+        check_writes(engine)
 
 
 def _read_query(job: Job, request: Request) -> dict[str, str | list[str]]:

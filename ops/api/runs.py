@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
@@ -122,7 +122,7 @@ class Runs:
                 for each in deployment.schedules
             ),
             next_run=following[0].next_scheduled_start_time if following else None,
-            last_result=_result(last[0]) if last else None,
+            last_result=next((_result(run, run.state) for run in last if run.state), None),
         )
 
     async def _refuse_if_running(self, job: Job) -> None:
@@ -167,13 +167,8 @@ def _overlap(run: FlowRun) -> RefusedError:
     return RefusedError(409, ANOTHER_INSTANCE, run=to_run(run))
 
 
-def _result(run: FlowRun) -> Result | None:
-    if run.state is None:
-        return None
+def _result(run: FlowRun, state: State) -> Result:
+    name = state.name or state.type.value
     return Result(
-        success=run.state.is_completed(),
-        state=run.state.name or run.state.type.value,
-        message=run.state.message,
-        ended_at=run.end_time,
-        run=to_run(run),
+        success=state.is_completed(), state=name, message=state.message, ended_at=run.end_time, run=to_run(run)
     )

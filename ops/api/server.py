@@ -11,9 +11,10 @@ from cyclopts.validators import Number
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cron_secret import load_cron_secret
-from ops.api.app import JOBS, create_app
+from ops.api.app import create_app
 from ops.api.connections import make_server
 from ops.api.jobs import read_jobs
+from ops.api.openapi import JOBS
 from ops.commands.tables import say
 from ops.stack.processes import free_port
 from ops.stack.stack import API_PORT, BUSY_SECONDS
