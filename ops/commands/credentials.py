@@ -20,19 +20,10 @@ from ops.commands.session import (
     read_secret,
 )
 from ops.commands.tables import print_table, say, to_minute
+from sivera import errors
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
-    SiveraError,
-    Throttled,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants import queries, rules
 from sivera.grants.connecting import Connection, connect_token
 from sivera.grants.disconnecting import disconnect
@@ -255,15 +246,15 @@ def _attempt(attempt: TokenRefreshLog) -> Sequence[object]:
 def connecting_remedy(error: PlatformError, kind: str) -> str:
     """Say what to do about a grant that could not be connected."""
     match error:
-        case ReconnectRequired() | TokenRejected():
+        case errors.ReconnectRequired() | errors.TokenRejected():
             return f"log in at the platform again and pass the new {kind}"
-        case Misconfigured():
+        case errors.Misconfigured():
             return f"check our application's keys, then: sivera apps set {error.platform.value}"
-        case Throttled():
+        case errors.Throttled():
             return "wait for the platform's quota; `sivera status` shows how much is left"
-        case Unavailable():
+        case errors.Unavailable():
             return "check that this machine reaches the platform, and look at the platform's status page"
-        case AccountInaccessible():
+        case errors.AccountInaccessible():
             return "ask the team to open the account or to give the user access to it"
         case _:
             return "report it with these words"

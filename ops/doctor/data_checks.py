@@ -12,23 +12,13 @@ from blocks.names import BACKUP_JOB, BACKUPS
 from blocks.storage import load_storage
 from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Installation, Skipped, fault, judge, ok, warning
+from sivera import database
 from sivera.accounts.queries import count_ahead
 from sivera.alerts.checking import find_in_data
 from sivera.alerts.conditions import Condition, Kind
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
-from sivera.database import (
-    check,
-    check_room,
-    check_writes,
-    describe,
-    is_pooled,
-    open_engine,
-    parse_url,
-    read_data_directory,
-    read_size,
-)
 from sivera.migrating import read_revisions
 from sivera.units import duration
 
@@ -52,12 +42,12 @@ def check_database(installation: Installation) -> Finding:
     if installation.opened_client:
         url = load_database_url()
     elif given:
-        url = parse_url(given)
+        url = database.parse_url(given)
     else:
         raise Skipped("needs the block sqlalchemy-connector/sivera-db, which names the database")
-    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    engine = database.open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     installation.resources.callback(engine.dispose)
-    check(engine)
+    database.check(engine)
     revisions = read_revisions(engine)
     at = f"the database is at revision {revisions.current or 'none'}"
     if not revisions.is_known:
@@ -65,9 +55,11 @@ def check_database(installation: Installation) -> Finding:
     if revisions.current != revisions.newest:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
     installation.engine = engine
-    check_writes(engine)
-    check_room(engine)
-    return ok(f"answers at {describe(url)}{', through a transaction pooler' if is_pooled(engine) else ''}")
+    database.check_writes(engine)
+    database.check_room(engine)
+    return ok(
+        f"answers at {database.describe(url)}{', through a transaction pooler' if database.is_pooled(engine) else ''}"
+    )
 
 
 def check_clock(installation: Installation) -> Finding:
@@ -141,8 +133,8 @@ def check_disk(installation: Installation) -> Finding:
     paths = {"the stack's folder": next(each for each in (folder, *folder.parents) if each.exists())}
     size = ""
     with suppress(Skipped), installation.session() as session:
-        size = f"; the database is {read_size(session) / GIBIBYTE:.2f} GiB"
-        if directory := read_data_directory(session):
+        size = f"; the database is {database.read_size(session) / GIBIBYTE:.2f} GiB"
+        if directory := database.read_data_directory(session):
             paths["PostgreSQL's data directory"] = Path(directory)
     free = {}
     for name, path in paths.items():

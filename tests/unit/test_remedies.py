@@ -13,6 +13,7 @@ import pytest
 from blocks.alert_channels import watchdog
 from ops.commands.accounts import why_not
 from ops.commands.credentials import connecting_remedy
+from sivera import errors
 from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
@@ -21,17 +22,7 @@ from sivera.budgets.rules import Reading
 from sivera.budgets.summary import CheckSummary
 from sivera.budgets.wording import budget_condition
 from sivera.database_errors import STATES, WORDS
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
-    SiveraError,
-    Throttled,
-    Unavailable,
-)
+from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
 from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
 from sivera.links import Links
@@ -70,7 +61,9 @@ def conditions(most: int) -> Iterator[Condition]:
     meta = PlatformName.META
     grants = [BadGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
     grants += [one._replace(id=9 + one.id, ends=NOW) for one in grants]
-    failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
+    failed = [
+        reason_for(kind(meta, "said no")) for kind in (errors.Unavailable, errors.Throttled, errors.ReconnectRequired)
+    ]
     stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
     stale += [stale[0]._replace(id=8, lacks="full"), stale[0]._replace(id=9, lacks="reports")]
     yield from data_conditions(grants, stale, set(), most, links)
@@ -153,7 +146,10 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
     assert not [one for one in errors + answers if USELESS.search(one[1])]
 
 
-@pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])
+@pytest.mark.parametrize(
+    "kind",
+    [errors.Throttled, errors.Unavailable, errors.AccountInaccessible, errors.InvalidRequest, errors.Misconfigured],
+)
 def test_a_failed_connection_and_an_unsynced_account_name_a_remedy(
     kind: type[PlatformError],
 ) -> None:
