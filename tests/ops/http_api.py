@@ -1,4 +1,4 @@
-"""Serves the HTTP API over real HTTP, checks its answers, and can cut the connection to Prefect."""
+"""Serves the HTTP API over real HTTP, checks its answers, and can take the Prefect server away."""
 
 import socket
 import threading
@@ -34,11 +34,11 @@ JOBS = read_jobs()
 AT_ONCE = Times(cache=0, wrong_secret=0, event=0.2)
 """Without caching and delays."""
 
-MARK = "Of the tests of the HTTP API."
+MARK = "A deployment of the tests of the HTTP API."
 SYNC = ALL | {
     "entrypoint": "flows.sync_campaigns.sync_campaigns",
     "description": MARK,
-    # Not in the time of a test: a scheduled run would make each call a conflict.
+    # Never during a test: a scheduled run would make each call a conflict.
     "schedules": [{"slug": "hourly", "cron": "0 0 29 2 *", "timezone": "UTC"}],
 }
 REFRESH = SYNC | {"entrypoint": "flows.refresh_tokens.refresh_tokens", "parameters": {"options": {}}, "schedules": []}
@@ -50,7 +50,7 @@ def serving(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator
     """Serve the API on a free port of the loopback, as `sivera api` does; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(app, connection)
-        # Prefect keeps the settings of a test in its context, which a thread has to be given.
+        # Prefect keeps the settings of a test in its context, which threads do not inherit.
         run = partial(copy_context().run, server.run, sockets=[listener])
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -93,7 +93,7 @@ def runs(job: str = "sync-campaigns") -> list[FlowRun]:
 
 
 def check(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Check what holds for every answer; return its body."""
+    """Check the status and what all answers have in common; return the body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == NO_STORE

@@ -115,7 +115,7 @@ def test_a_connection_stays_open_during_and_after_a_slow_answer(address: tuple[s
     with connect(address, GET) as caller:
         for _ in range(2):
             with connect(address) as silent:
-                check_refusal(read(silent), 408)  # so long has the other one lasted
+                check_refusal(read(silent), 408)  # the other connection is at least this old
             released.set()
             check_answer(caller)
             caller.sendall(GET)

@@ -36,7 +36,7 @@ def active(deployment: DeploymentResponse) -> dict[str | None, bool]:
 @pytest.mark.usefixtures("clean_prefect")
 def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, timetable())
-    # A folder with a package of the flows' name and settings of its own must not matter.
+    # The current folder must not matter, even if it has Prefect settings and a package with the name of ours.
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "__init__.py").write_text("raise ImportError")
     (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:1/api"')
@@ -62,7 +62,7 @@ def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def check_drift(path: Path, existing: DeploymentResponse) -> None:
-    """Each part of a deployment is compared with the file."""
+    """Check that each part of a deployment is compared with the file."""
     read, flows = read_timetable(path)
     daily, hourly = sorted(existing.schedules, key=lambda each: each.slug or "")
     weekly = hourly.model_copy(update={"slug": "weekly"})

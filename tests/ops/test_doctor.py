@@ -86,7 +86,7 @@ def test_a_healthy_installation_has_no_findings_and_a_broken_one_has_many_at_onc
     assert all(" Remedy: " in line for line in lines.values() if line.startswith(("WARNING ", "FAULT ")))
     for name, parts in BROKEN.items():
         assert [part for part in parts if part not in lines[name]] == []
-    assert "tiktok" not in lines["blocks"], "nobody uses it"
+    assert "tiktok" not in lines["blocks"], "no grant uses it"
     assert "s3cret" not in out
     ready.execute("ALTER TABLE alerts RENAME TO gone")
     blocks = blocks_of(ready).text

@@ -244,7 +244,7 @@ def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
     assert {name: job.options for name, job in jobs.items()} == {"example": ExampleOptions}
 
 
-# The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
+# The API runs in a thread of this process, where it may use `random` while an example is generated here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.usefixtures("deployed")
 def test_the_api_does_what_its_openapi_document_says(database_url: str) -> None:
@@ -264,12 +264,12 @@ def test_the_api_does_what_its_openapi_document_says(database_url: str) -> None:
 
     with serving(create_app(jobs, Times(wrong_secret=0, cache=3600))) as url, calling(url, SECRET) as api:
         for name in jobs:
-            check(api.post(f"/api/cron/{name}"), 202)  # no call starts a run that would be waited for
+            check(api.post(f"/api/cron/{name}"), 202)  # so that no call of the test starts a run and waits for it
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
             assert isinstance(found, Ok)
             operation = found.ok()
             try_operation(operation, schemathesis.GenerationMode.POSITIVE)
-            if list(operation.iter_parameters()):  # what takes nothing cannot be called wrongly
+            if list(operation.iter_parameters()):  # without parameters there is no wrong call
                 try_operation(operation, schemathesis.GenerationMode.NEGATIVE)
     assert len(tried) > 20
     assert {200, 409, 422} <= set(tried)

@@ -67,7 +67,7 @@ def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 def html(status: str) -> bytes:
-    # The server closes each connection, so the client must not use one again.
+    # The server closes each connection, so the client must not reuse it.
     headers = "Connection: close\r\nContent-Type: text/html\r\nContent-Length: 6"
     return f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n<html>".encode()
 
@@ -92,7 +92,7 @@ def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, n
             with answering(html("200 OK"), host) as url:
                 assert client.get(url).text == "<html>"
                 assert client.get(url.replace("127.0.0.1", "localhost")).text == "<html>"
-                # The client of websockets asks this.
+                # The websockets client asks this.
                 assert proxy_bypass(f"{host}:80")
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
     if spared and ":" not in spared:
@@ -208,7 +208,7 @@ def test_the_server_accepts_the_password_of_its_address(
     }
     with temporary_settings(given), connect() as client:
         assert client.read_flows() is not None
-        # Without this its websockets would be refused, and events and task runs be lost.
+        # Otherwise websockets would be refused, and events and task runs lost.
         anyio.run(open_events)
 
 

@@ -37,7 +37,7 @@ def test_a_backup_is_listed_checked_and_restored(
         assert (restored.code, restored.err) == (0, "")
         assert restored.out.splitlines()[1].startswith("Restored: ")
         assert "is not empty" in sivera("restore", "run", "latest", stdin=url).err
-        # The next steps, in their order.
+        # Follow the printed steps.
         monkeypatch.setenv("SIVERA_DATABASE_URL", url)
         for command in re.findall(r"^\d\. `sivera (\w+)`", restored.out, re.MULTILINE):
             answer = sivera(command)

@@ -70,7 +70,9 @@ def test_the_environment_or_a_file_is_saved_and_a_second_time_changes_nothing(
     answer = hidden(sivera("setup", "--from", "-", stdin=changed))
     assert answer.out.startswith("updated: platform-app/google\nunchanged: sqlalchemy-connector/sivera-db")
     app = load_platform_app(PlatformName.GOOGLE)
-    assert (app.client_id, app.developer_token) == ("5678", SecretStr(f"{CANARY}-dev")), "what is not given stays"
+    assert (app.client_id, app.developer_token) == ("5678", SecretStr(f"{CANARY}-dev")), (
+        "values that are not given stay"
+    )
 
 
 def test_invalid_secrets_save_nothing(sivera: Sivera, private: Path, tmp_path: Path) -> None:

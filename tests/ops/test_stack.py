@@ -31,7 +31,7 @@ from tests.leftovers import processes_of, still_alive
 
 END_SECONDS = 60
 FREE_PORTS = 5210 + os.getpid() % 20_000
-"""Where this session looks for ports: below those that the system gives to whoever calls somebody."""
+"""The first port to try, below those that the system assigns to clients."""
 
 
 def mode(path: Path) -> str:
@@ -65,7 +65,7 @@ def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterato
 def test_no_descendant_outlives_its_owner(tmp_path: Path, how: signal.Signals, in_background: bool) -> None:
     with owner(tmp_path / ".sivera", "tree", ignores_interrupts=in_background) as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) == 3  # the shim, the child, and a grandchild with a session of its own that ignores SIGTERM
+        assert len(family) == 3  # the shim, the child, and a grandchild in its own session that ignores SIGTERM
         process.send_signal(how)
         assert still_alive(family, END_SECONDS) == []
     with own_folder(tmp_path / ".sivera"):
@@ -73,7 +73,7 @@ def test_no_descendant_outlives_its_owner(tmp_path: Path, how: signal.Signals, i
 
 
 def test_postgres_ends_with_its_killed_owner_and_loses_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too deep for a socket, which then is elsewhere
+    path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too long for a socket, which is then elsewhere
     with owner(path, "postgres") as process:
         host = (path / "host").read_text()
         with psycopg.connect(host=host, user="postgres", dbname="sivera") as connection:
@@ -81,9 +81,9 @@ def test_postgres_ends_with_its_killed_owner_and_loses_no_data(tmp_path: Path, m
         process.kill()
         assert still_alive(processes_of(path), END_SECONDS) == []
     for name, value in (("PGSERVICE", "another"), ("PGPORT", "9"), ("PGCHANNELBINDING", "require")):
-        monkeypatch.setenv(name, value)  # of another server
+        monkeypatch.setenv(name, value)  # meant for another server
     with own_folder(path) as folder, embedded_postgres(folder) as (url, _):
-        if os.geteuid() == 0:  # PostgreSQL runs as another user, who may pass the folder but not list it
+        if os.geteuid() == 0:  # PostgreSQL runs as another user, who may enter the folder but not list it
             assert (mode(path), mode(path / "postgres")) == ("0o701", "0o700")
         socket_folder = str(url.query["host"])
         with psycopg.connect(host=socket_folder, user="postgres", dbname=url.database) as connection:
@@ -179,7 +179,7 @@ def test_the_server_gets_its_secrets_only_from_files_and_the_environment(
         key = (folder.path / "prefect-encryption-key").read_text()
         assert [line for line in said if password in line] == [said[-1]]
         shim = psutil.Process(server.child.process.pid)
-        # For a moment after its start, the system shows neither the environment nor the arguments of a process.
+        # Right after its start, a process shows neither its environment nor its arguments.
         server.child.wait_until(lambda: bool(shim.environ() and shim.children()), END_SECONDS)
         words = [word for each in (shim, *shim.children()) for word in each.cmdline()]
         assert not [word for word in (*words, repr(server)) if password in word or key in word]

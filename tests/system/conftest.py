@@ -129,7 +129,7 @@ class Demo:
     @cached_property
     def api(self) -> httpx.Client:
         user, _, password = self.settings["PREFECT_API_AUTH_STRING"].partition(":")
-        # As Prefect's own clients do, it asks a busy server again.
+        # Like Prefect's own clients, it retries if the server is busy.
         return PrefectHttpxSyncClient(base_url=self.settings["PREFECT_API_URL"], auth=(user, password), timeout=60)
 
     def ask(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
@@ -189,7 +189,7 @@ def demo() -> Iterator[Demo]:
     found.start()
     try:
         yield found
-        # While it answers: these threads would try for a minute to send to a server that is gone.
+        # While the server answers: these threads would retry for a minute.
         EventsWorker.drain_all(timeout=15)
         APILogWorker.drain_all(timeout=15)
     finally:
@@ -255,7 +255,7 @@ def every_job(demo: Demo) -> Pass:
     watcher.start()
     with httpx.Client(base_url=demo.http_api, headers=headers, timeout=320) as http, ThreadPoolExecutor(2) as pool:
         jobs = list(read_jobs())
-        # As every caller should, ask again if a busy Prefect server has answered 503.
+        # As every caller should, retry after a 503 of a busy Prefect server.
         busy = retry_if_result(lambda answer: answer.status_code == 503)
         call = retry(retry=busy, wait=wait_fixed(2), stop=stop_after_delay(RUN_SECONDS))(http.post)
         answers = pool.map(lambda job: call(f"/api/cron/{job}?wait=300"), jobs)

@@ -19,7 +19,7 @@ from tests.system.conftest import ACCOUNTS, Demo, Pass
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
-    "--no-sandbox",  # Chromium has none for root
+    "--no-sandbox",  # root cannot use it
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -104,7 +104,7 @@ def see_pictures(page: Page, of: Demo, key: str, run_id: str, count: int) -> Non
     page.goto(f"{ui(of)}/v2/artifacts/artifact/{artifact(of, key, run_id)}")
     expect(page.locator("table").first).to_be_visible()
     page.wait_for_function(DRAWN, arg=count)
-    # Beside the page is a column of facts: nothing of the page may lie below that.
+    # To the right of the page is a column of facts, which nothing may overlap.
     facts = page.get_by_text("Flow Run", exact=True).first.bounding_box()
     assert facts
     assert page.evaluate(RIGHT_EDGE) <= facts["x"], "a table or picture is wider than its column"
@@ -174,22 +174,18 @@ def test_a_newcomer_connects_one_more_team_as_the_demo_says(tmp_path: Path, demo
 @with_chromium
 def test_a_user_connects_with_a_link_in_english_and_in_korean(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
     *_, command = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
-    for platform, language in (("meta", "en-US"), ("amazon", "ko-KR")):
+    for platform, language, done, used in (
+        ("meta", "en-US", "Meta Ads is connected", "has connected an account already"),
+        ("amazon", "ko-KR", "Amazon Ads 연결 완료", "이미 연결에 사용한 링크"),
+    ):
         *_, link = sivera(*shlex.split(command.replace("meta", platform))).out.splitlines()
         with browser(tmp_path / platform, language) as page:
-            connect_by_link(page, link, is_korean=language == "ko-KR")
-
-
-def connect_by_link(page: Page, link: str, *, is_korean: bool) -> None:
-    """Connect by a link, and check that the last address holds no secret and the link is used up."""
-    page.goto(link)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
-    page.get_by_role("button").click()
-    page.get_by_role("button", name="Allow").click()
-    done = "Amazon Ads 연결 완료" if is_korean else "Meta Ads is connected"
-    expect(page.get_by_role("heading", name=done)).to_be_visible()
-    expect(page.get_by_role("listitem")).to_have_count(2)
-    assert "code=" not in page.url
-    page.goto(link)
-    used = "이미 연결에 사용한 링크" if is_korean else "has connected an account already"
-    expect(page.get_by_text(used)).to_be_visible()
+            page.goto(link)
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
+            page.get_by_role("button").click()
+            page.get_by_role("button", name="Allow").click()
+            expect(page.get_by_role("heading", name=done)).to_be_visible()
+            expect(page.get_by_role("listitem")).to_have_count(2)
+            assert "code=" not in page.url
+            page.goto(link)
+            expect(page.get_by_text(used)).to_be_visible()

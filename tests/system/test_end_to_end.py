@@ -15,12 +15,12 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(demo
     assert result["accounts"] == len(PlatformName) * ACCOUNTS
     assert result["failed"] == 0
     assert set(result["platforms"]) == set(PlatformName)
-    # Meta lists no deleted campaigns.
+    # Meta does not list deleted campaigns.
     added = {name: of["added"] for name, of in result["platforms"].items()}
     assert {of["accounts"] for of in result["platforms"].values()} == {ACCOUNTS}
     assert {count for name, count in added.items() if name != "meta"} == {CAMPAIGNS}
     assert ACCOUNTS < added["meta"] < CAMPAIGNS
-    # Amazon prepares its first reports while this run ends.
+    # Amazon is still preparing its first reports.
     assert all(of["metric_rows"] > 0 for name, of in result["platforms"].items() if name != "amazon")
     check_run(demo, result["run_url"])
 

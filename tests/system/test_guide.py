@@ -1,4 +1,4 @@
-"""The guide's commands: every line of a ```bash block of docs/operations.md does for a running stack what it says.
+"""Every line of a ```bash block of docs/operations.md does what the guide says, on a running stack.
 
 `COMMANDS` says what each has to print, and `NOT_RUN` which are not run and why. A line that is in neither fails the
 test. `Guide.values` has what a reader fills in. The Korean guide has the same blocks, which tests/unit/test_docs.py
@@ -69,11 +69,11 @@ class Guide:
             "2026-11-29": str(day),
             "sync 17": f"sync {self.account}",
             "approve-removals 17": f"approve-removals {self.account}",
-            # Of the sandbox, which is asked in place of Google.
+            # The sandbox stands in for Google.
             "1234.apps.googleusercontent.com": f"{CLIENT_ID} --base-url {self.demo.sandbox}/google",
-            # A grant beside the one that the team has: the new user reaches other accounts.
+            # A second grant of the team, because the new user reaches other accounts.
             "connect --platform google": f"connect --platform google --name b --redirect-uri {self.redirect}",
-            # A service that is not there, in place of Slack: no call leaves the machine.
+            # A service that does not exist stands in for Slack, so no call leaves the machine.
             "alerts set slack": "alerts set url",
             "alerts remove slack": "alerts remove url",
         }
@@ -261,7 +261,7 @@ def is_function(line: str) -> bool:
 def test_every_command_of_the_guide_does_what_it_says(demo: Demo, sivera: Sivera) -> None:
     lines = list(lines_of_the_guide())
     assert len(lines) > 40
-    # The jobs' secrets of the other tests give way to those of the guide.
+    # The secrets of the guide replace those of the other tests.
     with receiving() as receiver:
         guide = Guide(demo, sivera, receiver.url)
         wrong = []

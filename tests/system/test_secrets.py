@@ -1,4 +1,4 @@
-"""No secret leaves its place: every job runs with canaries for secrets, and then everything they left is searched.
+"""No secret leaves its place: every job runs with canary secrets, and then everything that the jobs left is searched.
 
 Where they may be is what the secrets are kept in: the Prefect server's block store and our columns, both encrypted, and
 the key files that only their owner can read.
@@ -34,7 +34,7 @@ def forms(secret: str) -> set[bytes]:
     found = {raw, quote(secret, safe="").encode(), quote_plus(secret).encode(), json.dumps(secret)[1:-1].encode()}
     for before in range(3):
         encoded = base64.b64encode(b"x" * before + raw)
-        # Without the characters at both ends that depend on what stands beside it.
+        # Without the characters at both ends that depend on the neighbouring text.
         inner = encoded[4 * (before > 0) + (before > 0) : len(encoded) // 4 * 4 - 4]
         found |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
     return {form for form in found if len(form) >= 7}
@@ -68,7 +68,7 @@ def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: Pass) -> 
     assert not found_in("\0".join(every_job.arguments).encode(), secrets), "a process's arguments"
     files = [*(demo.folder / DEMO_FOLDER).rglob("*"), demo.folder / "said"]
     leaks = {path: found for path in files if path.is_file() and (found := found_in(path.read_bytes(), secrets))}
-    # The demo says the password of the UI once, to the person who starts it.
+    # The demo prints the password of the UI once, for the person who starts it.
     assert leaks.pop(demo.folder / "said") == {"prefect-password"}
     assert {path.name for path in leaks} == KEY_FILES
     assert {path.stat().st_mode & 0o777 for path in leaks} == {0o600}
@@ -100,7 +100,7 @@ def beginnings_of_tokens(demo: Demo) -> dict[str, str]:
         grants = connection.execute(text("SELECT id, platform FROM platform_credentials")).all()
     return {
         f"{kind.name} token of sandbox grant {grant.id}": f"{prefix}{kind.value}-{grant.id}-"
-        for grant in grants  # connected in the order in which the sandbox numbers them, or nearly
+        for grant in grants  # roughly in the order in which the sandbox numbers them
         for platform in PlatformName
         for kind, prefix in FACTS[platform].prefixes.items()
     }

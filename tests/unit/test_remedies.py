@@ -134,7 +134,7 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
         if name in ("ConfigurationError", "NotKeptError")
     ]
     assert errors
-    # "what is wrong: the remedy"; where the sentence is made elsewhere, it is not seen here.
+    # "what is wrong: the remedy"; sentences that are built elsewhere are not checked here.
     lacking = [
         (at, said)
         for at, said in errors
