@@ -1,5 +1,6 @@
 """The `sivera` command and the HTTP API, for tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def world() -> World:
 def sivera(tmp_path: Path) -> Iterator[Sivera]:
     with in_folder(tmp_path) as run:
         yield run
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without variables of Prefect and of ours."""
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "SIVERA_"))]:
+        monkeypatch.delenv(name)
+    return monkeypatch
 
 
 @pytest.fixture

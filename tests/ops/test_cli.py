@@ -12,7 +12,8 @@ from sivera.values import PlatformName
 from tests.ops.commands import Sivera, add, refusal
 from tests.prefect_server import free_port
 
-OURS = ("PREFECT_", "SIVERA_")
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
 DATABASE_COMMANDS = {
     "accounts list": 0,
     "credentials list": 0,
@@ -29,19 +30,12 @@ SLOW = {"prefect", "prefect_sqlalchemy", "vl_convert", "fsspec", "apprise", "jin
 NO_SERVER = "no Prefect server answers at the address in PREFECT_API_URL"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_ours_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(OURS)]:
-        monkeypatch.delenv(name)
-
-
 def run_fresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a fresh Python, to see what it imports."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-P", *arguments],
         cwd=folder,
-        env=inherited | {"HOME": str(folder)} | environment,
+        env=os.environ | {"HOME": str(folder)} | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -1,7 +1,6 @@
 """`sivera setup` saves secrets of the environment, a file or standard input in a real Prefect server."""
 
 import base64
-import os
 import re
 from pathlib import Path
 
@@ -20,18 +19,12 @@ from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.unit.test_secret_variables import AS_FILE, CANARY, KEY, VARIABLES, WEBHOOK_SECRET
 
-pytestmark = pytest.mark.usefixtures("clean_prefect")
+pytestmark = pytest.mark.usefixtures("clean_prefect", "clean_environment")
 
 DOCUMENTS = (
     "sqlalchemy-connector/sivera-db, platform-app/google, token-key/token-key, cron-secret/cron-secret, "
     "storage/reports, result-webhook/result-webhook, dead-mans-ping/dead-mans-ping"
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("SIVERA_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -154,12 +154,10 @@ def test_the_wait_for_a_child_counts_seconds_and_not_polls(tmp_path: Path) -> No
     assert child.process.returncode == 128 + signal.SIGTERM
 
 
-def test_prefect_knows_and_accepts_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_knows_and_accepts_every_setting(clean_environment: pytest.MonkeyPatch) -> None:
     given = TUNING | CLIENT | WORKER
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        monkeypatch.delenv(name)
     for name, value in given.items():
-        monkeypatch.setenv(name, value)
+        clean_environment.setenv(name, value)
     known = Settings().to_environment_variables(exclude_unset=True)
     assert given.keys() - {"DO_NOT_TRACK"} <= known.keys()
 

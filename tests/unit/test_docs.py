@@ -17,22 +17,15 @@ from ops.cli import app
 from ops.loopback import PORT
 from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
-from sivera.alerts.options import AlertOptions, Channel
-from sivera.backups.options import BackupOptions
-from sivera.budgets.options import BudgetOptions
+from sivera.alerts.options import Channel
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
-from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
 from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.metrics.definitions import EACH_RUN, EXPORTED
-from sivera.metrics.options import CollectOptions
 from sivera.models import Base
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
-from sivera.reports.options import ReportOptions
-from sivera.retention.options import CleanupOptions
-from sivera.sync.plan import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
 
@@ -53,16 +46,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (
-    SyncOptions,
-    RefreshOptions,
-    CleanupOptions,
-    ReportOptions,
-    BudgetOptions,
-    AlertOptions,
-    CollectOptions,
-    BackupOptions,
-)
+OPTIONS = {flow.fn.__annotations__["options"] for flow in FLOWS.values()}
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
