@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
@@ -142,12 +141,13 @@ def _fail(line: str, code: int) -> NoReturn:
 
 
 def _keep_traceback() -> str:
-    log = Path(".sivera", "logs", "error.log")
+    from ops.stack.folder import FOLDER, write_private  # noqa: PLC0415
+
+    log = FOLDER / "logs" / "error.log"
     try:
-        for folder in (log.parents[1], log.parent):
+        for folder in (FOLDER, log.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(traceback.format_exc())
+        write_private(log, traceback.format_exc())
     except OSError as error:
         return f"its traceback cannot be written to {log} ({error.strerror})"
     return f"its traceback is in {log}"

@@ -34,7 +34,8 @@ def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = Fa
     with open_resources() as engine:
         with Session(engine) as session:
             credential_id = _find_grant(session, platform, grant)
-            known = [_account(row) for row in account_queries.accounts_of(session, credential_id)]
+            rows = account_queries.accounts_of(session, credential_id)
+            known = [AdAccount.model_validate(row, from_attributes=True) for row in rows]
         tokens = grants.tokens(platform, credential_id)
         try:
             tokens.current()
@@ -75,10 +76,6 @@ def _find_grant(session: Session, platform: PlatformName, wanted: int | None) ->
             f"Connect one: sivera credentials connect --platform {platform.value}"
         )
     return wanted or max(working)
-
-
-def _account(row: object) -> AdAccount:
-    return AdAccount.model_validate({name: getattr(row, name) for name in AdAccount.model_fields})
 
 
 def _line(one: Check) -> str:

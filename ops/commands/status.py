@@ -95,7 +95,7 @@ def _scarce(figures: Collection) -> Iterator[str]:
 
 
 def _print(status: Status) -> None:
-    say(f"{to_minute(status.at)} UTC: {'look at this' if status.attention else 'nothing needs you'}")
+    say(f"{to_minute(status.at)} UTC: {'this needs attention' if status.attention else 'nothing needs attention'}")
     for sentence in status.attention:
         say(f"  ! {sentence}")
     say("")

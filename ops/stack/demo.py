@@ -27,7 +27,7 @@ from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE, keep_database_url
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.facts import CLIENT_ID, CLIENT_SECRET
-from sivera.clock import read_clock
+from sivera.clock import utc_now
 from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.errors import ConfigurationError
@@ -149,17 +149,15 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> "tuple[FlowRun, SyncS
     steps.say(f"  connect one more team in your browser: {CONNECT}")
     if http_api:
         with suppress(ConfigurationError):  # SIVERA_PUBLIC_URL is invalid, as was already said
-            steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
+            steps.say(f"  or open the page that its user would see: {_team_link(stack, load_keyring())}")
             steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
     return run, summary, run_url
 
 
-def _team_link(stack: Stack, url: URL, keyring: Keyring) -> str:
+def _team_link(stack: Stack, keyring: Keyring) -> str:
     public_url = (stack.folder.path / PUBLIC_URL_FILE).read_text()
-    with engine_on(url) as engine, Session(engine) as session:
-        now = read_clock(session)
-    return make_link(keyring, public_url, platform=PlatformName.TIKTOK, team=NEW_TEAM, now=now)
+    return make_link(keyring, public_url, platform=PlatformName.TIKTOK, team=NEW_TEAM, now=utc_now())
 
 
 def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, accounts: int) -> None:

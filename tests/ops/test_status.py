@@ -69,7 +69,7 @@ def test_a_healthy_status_says_so_first(sivera: Sivera) -> None:
     code, out, _ = sivera("status")
     assert code == 0, out
     first, *rest = out.splitlines()
-    assert first.endswith(" UTC: nothing needs you")
+    assert first.endswith(" UTC: nothing needs attention")
     assert "completed" in row_of_job(out)
     assert " 5 min " in row_of_job(out)
     assert any(line.split() == ["meta", "1", "0", "3", "0", "0", "0"] for line in rest)
@@ -91,7 +91,7 @@ def test_what_needs_attention_comes_first(jobs: Stage, sivera: Sivera, monkeypat
     code, out, _ = sivera("status")
     assert code == 1
     first, failed, *rest = out.splitlines()
-    assert first.endswith(" UTC: look at this")
+    assert first.endswith(" UTC: this needs attention")
     assert failed.startswith("  ! collect-metrics/all failed: The database failed. ")
     assert failed.endswith(" See docs/operations.md#collect-metrics.")
     assert re.match(r"  ! tiktok grant \d+ \(main\) of team Hanok must be connected again: .* says how\.$", rest[0])

@@ -222,7 +222,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera restore list": How("verified", first=alone),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
-    r"uv run sivera status": How("nothing needs you|look at this", codes=(0, 1)),
+    r"uv run sivera status": How("needs attention", codes=(0, 1)),
     r"uv run sivera teams list": How("Northwind Goods"),
     r"uv run sivera teams set ": How("The day of Northwind Goods ends in America/New_York"),
     r"chmod 600 secrets": How(first=Guide.write_secrets),
