@@ -1,11 +1,11 @@
 """Runs one command, and ends it and all its descendants when the process that started us ends.
 
-Run by path: `python -P child.py --signal TERM --grace 10 [--user NAME] COMMAND...`. The parent keeps our standard input
-open. When that closes, because the parent closed it or died (even by `kill -9`), the command gets the signal. What is
-left of it and its descendants after the grace is killed, even descendants in sessions of their own, such as flow runs.
+Run by path: `python -P child.py SIGTERM GRACE_SECONDS USER COMMAND...`; an empty USER is ours. The parent keeps our
+standard input open. When that closes, because the parent closed it or died (even by `kill -9`), the command gets the
+signal. What is left of it and its descendants after the grace is killed, even if it has a session of its own, as flow
+runs have.
 """
 
-import argparse
 import contextlib
 import ctypes
 import os
@@ -24,20 +24,15 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Run the command and return its exit code, or 128 + n if signal n ended it, as shells do."""
-    parser = argparse.ArgumentParser(prog="child.py", description=__doc__)
-    parser.add_argument("--signal", default="TERM", help="the signal that tells the command to stop")
-    parser.add_argument("--grace", type=float, default=10, help="seconds between the signal and the kill")
-    parser.add_argument("--user", help="run the command as this user")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
+    signal_name, grace, user, *command = sys.argv[1:]
+    stop_signal = signal.Signals[signal_name]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # Shells start background jobs with SIGINT ignored, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stop_signal = signal.Signals[f"SIG{options.signal}"]
-    child = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, **identity(options.user))
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, **identity(user))
     signal.signal(signal.SIGTERM, lambda *_: child.send_signal(stop_signal))
-    stopper = threading.Thread(target=_stop_at_end_of_input, args=(child, stop_signal, options.grace), daemon=True)
+    stopper = threading.Thread(target=_stop_at_end_of_input, args=(child, stop_signal, float(grace)), daemon=True)
     stopper.start()
     code = child.wait()
     _kill_descendants()
@@ -46,7 +41,7 @@ def main() -> int:
 
 def identity(user: str | None) -> dict[str, Any]:
     """Return the arguments of `subprocess` that run a command as another user, without our groups."""
-    if user is None:
+    if not user:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 

@@ -81,11 +81,9 @@ def child_process(
     a lock, stay open until the last descendant has ended.
     """
     shim = Path(__file__).with_name("child.py")
-    arguments = ["--signal", stop_signal.name.removeprefix("SIG"), "--grace", str(GRACE_SECONDS)]
-    arguments += ["--user", user] if user else []
     with _open_log(log) as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", shim, *arguments, *command],
+            [sys.executable, "-P", shim, stop_signal.name, str(GRACE_SECONDS), user or "", *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
