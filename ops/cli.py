@@ -25,8 +25,8 @@ app = App(
 STARTERS = ("demo", "up")
 """Commands that start a Prefect server instead of using the one that runs here."""
 
-JUDGES = ("check", "doctor")
-"""Commands whose exit code 1 is a finding, so a failure is 2."""
+CHECKING = ("check", "doctor")
+"""Commands whose exit code 1 means that they found something, so a failure of theirs is 2."""
 
 COMMANDS = {
     "ops.stack.demo:demo": (
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from sivera.errors import SiveraError  # noqa: PLC0415
 
         explained = str(error) if isinstance(error, SiveraError) else explain(error)
-        code = 2 if command in JUDGES else 1
+        code = 2 if command in CHECKING else 1
         _fail(explained or f"an unexpected {type(error).__name__}; {_keep_traceback()}", code)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -152,7 +152,7 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
     try:
         timetable = Timetable.model_validate(raw)
     except ValidationError as error:
-        raise _unfit(path, [_explain(detail, raw) for detail in error.errors()]) from None
+        raise _invalid(path, [_explain(detail, raw) for detail in error.errors()]) from None
     flows: dict[str, Flow[..., Any]] = {}
     problems = list(_duplicates(timetable))
     for deployment in timetable.deployments:
@@ -168,7 +168,7 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
             flows[deployment.entrypoint] = flow
             problems += [f"{place}, {problem}" for problem in _check_parameters(deployment, flow)]
     if problems:
-        raise _unfit(path, problems)
+        raise _invalid(path, problems)
     return timetable, flows
 
 
@@ -229,7 +229,7 @@ def _explain(detail: Mapping[str, Any], raw: Any) -> str:
     return ": ".join(filter(None, (", ".join(places), message)))
 
 
-def _unfit(path: Path, problems: Sequence[str]) -> ConfigurationError:
+def _invalid(path: Path, problems: Sequence[str]) -> ConfigurationError:
     return ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
 
 

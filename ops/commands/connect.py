@@ -31,7 +31,7 @@ def connect(
         team: The team of the grant; a new name creates a new team.
         name: Distinguishes a team's grants on one platform. Using a name again replaces the tokens.
         region: The region of the user's account; on Amazon: na, eu or fe.
-        no_browser: Print the link, for a browser elsewhere, and read the address to which that was redirected.
+        no_browser: Print the link for a browser elsewhere, and ask for the address to which it was redirected.
         redirect_uri: The redirect URI that is registered at the platform. If it does not lead to this machine, paste
             the address to which the browser was redirected.
     """

@@ -10,11 +10,10 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from blocks import storage as blocks
-from blocks.database import load_database_url
 from blocks.names import BACKUPS
 from blocks.server import explain
 from blocks.token_key import load_keyring
-from ops.commands.session import Flag, Name, read_secret
+from ops.commands.session import Flag, Name, find_url, read_secret
 from ops.commands.tables import print_table, say, to_minute
 from sivera.backups import checking, restoring
 from sivera.backups.catalog import Catalog
@@ -82,8 +81,7 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
     """
     with _catalog(storage) as catalog:
         manifest = catalog.read(name)
-        given = os.environ.get("SIVERA_DATABASE_URL")
-        url = parse_url(given) if given else load_database_url()
+        url = find_url()
         say(f"Restoring {manifest.name} into a scratch database on the server of {url.database}.")
         verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
         # An inconclusive check keeps the earlier verdict.

@@ -41,13 +41,14 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 @contextmanager
 def open_session() -> Iterator[Session]:
     """Yield a session on the database of SIVERA_DATABASE_URL, of the stack that runs here, or of the block."""
-    with engine_on(_find_url()) as engine:
+    with engine_on(find_url()) as engine:
         check(engine)
         with Session(engine) as session:
             yield session
 
 
-def _find_url() -> URL:
+def find_url() -> URL:
+    """Return the URL of that database."""
     if given := os.environ.get("SIVERA_DATABASE_URL"):
         return parse_url(given)
     if (folder := use_running_stack()) and (file := folder / DATABASE_URL_FILE).exists():

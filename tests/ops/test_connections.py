@@ -22,7 +22,7 @@ HEAD_OF_POST = b"POST %s HTTP/1.1\r\nHost: api\r\nContent-Length: 9\r\n\r\n12"
 released = threading.Event()
 
 
-class Narrow(Connection):
+class SmallConnection(Connection):
     """With limits that a test can reach."""
 
     most = 3
@@ -41,7 +41,7 @@ async def answer(request: Request) -> PlainTextResponse:
 def address() -> Iterator[tuple[str, int]]:
     released.set()
     routes = [Route(path, answer, methods=["GET", "POST"]) for path in ("/", "/refused")]
-    with serving(Starlette(routes=routes), Narrow) as url:
+    with serving(Starlette(routes=routes), SmallConnection) as url:
         parts = urlsplit(url)
         yield parts.hostname or "", parts.port or 0
 
@@ -126,7 +126,7 @@ def test_a_connection_stays_open_during_and_after_a_slow_answer(address: tuple[s
 
 def test_connections_above_the_limit_are_refused_at_once(address: tuple[str, int]) -> None:
     with ExitStack() as opened:
-        kept = [opened.enter_context(connect(address, GET)) for _ in range(Narrow.most)]
+        kept = [opened.enter_context(connect(address, GET)) for _ in range(SmallConnection.most)]
         for caller in kept:
             check_answer(caller)
         with connect(address) as caller:

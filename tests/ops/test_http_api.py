@@ -163,13 +163,13 @@ def test_a_waiting_caller_gets_the_outcome_and_delays_nobody(api: httpx.Client, 
     assert check(api.post(JOB, params={"wait": 1}), 202)["run"]["id"] == str(new_run().id)
 
 
-KEPT_OUT: dict[str, list[State]] = {
+SKIPPED: dict[str, list[State]] = {
     "by the server": [Cancelled(message="Any words.")],
     "by the flow's lock": [Pending(), Running(), Cancelled(message="Another instance is already running")],
 }
 
 
-@pytest.mark.parametrize("states", KEPT_OUT.values(), ids=KEPT_OUT)
+@pytest.mark.parametrize("states", SKIPPED.values(), ids=SKIPPED)
 def test_a_run_that_was_cancelled_for_another_one_is_a_conflict(api: httpx.Client, states: list[State]) -> None:
     with waiting(api.post) as answer:
         run = new_run()

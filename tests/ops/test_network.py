@@ -78,14 +78,21 @@ def has_ipv6() -> bool:
     return False
 
 
-SPARED = (None, "fd00::/8, corp:port", ".corp.example, 10.0.0.0/8", "[::1],[::1]:80,corp.example", "*", "localhost")
+NO_PROXY_VALUES = (
+    None,
+    "fd00::/8, corp:port",
+    ".corp.example, 10.0.0.0/8",
+    "[::1],[::1]:80,corp.example",
+    "*",
+    "localhost",
+)
 
 
-@pytest.mark.parametrize(("name", "spared"), list(zip(NAMES, SPARED, strict=True)))
-def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, name: str, spared: str | None) -> None:
+@pytest.mark.parametrize(("name", "no_proxy"), list(zip(NAMES, NO_PROXY_VALUES, strict=True)))
+def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, name: str, no_proxy: str | None) -> None:
     environment.setenv(name, DEAD if "http" in name.lower() else "socks5://127.0.0.1:9")
-    if spared is not None:
-        environment.setenv("NO_PROXY", spared)
+    if no_proxy is not None:
+        environment.setenv("NO_PROXY", no_proxy)
     prepare_network()
     with httpx.Client() as client:
         for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
@@ -95,8 +102,8 @@ def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, n
                 # The websockets client asks this.
                 assert proxy_bypass(f"{host}:80")
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
-    if spared and ":" not in spared:
-        assert spared.rpartition(",")[2].strip() in os.environ["NO_PROXY"]
+    if no_proxy and ":" not in no_proxy:
+        assert no_proxy.rpartition(",")[2].strip() in os.environ["NO_PROXY"]
 
 
 PLATFORM_FAILURES = {
@@ -150,7 +157,7 @@ def test_an_alert_goes_through_a_socks_proxy(environment: pytest.MonkeyPatch) ->
         assert isinstance(sending.exception(), requests.ConnectionError)
 
 
-UNFIT = [
+INVALID = [
     ("HTTP_PROXY", "ftp://127.0.0.1:9"),
     ("https_proxy", "http://user:pa/ss@127.0.0.1:9"),
     ("ALL_PROXY", "http://"),
@@ -166,7 +173,7 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), UNFIT)
+@pytest.mark.parametrize(("name", "value"), INVALID)
 def test_an_invalid_variable_is_named_without_possible_secrets(
     environment: pytest.MonkeyPatch, sivera: Sivera, name: str, value: str
 ) -> None:

@@ -218,7 +218,7 @@ def sivera(demo: Demo) -> Iterator[Sivera]:
 
 
 @dataclass
-class Pass:
+class JobRuns:
     """One run of each job with canary secrets and a broken platform: the answers of the HTTP API."""
 
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -231,7 +231,7 @@ class Pass:
 
 
 @pytest.fixture(scope="session")
-def every_job(demo: Demo) -> Pass:
+def every_job(demo: Demo) -> JobRuns:
     """Save canary secrets, break a platform, and run every job once."""
     demo.pause_timetable()
     with in_process(demo) as sivera:
@@ -241,7 +241,7 @@ def every_job(demo: Demo) -> Pass:
         save(sivera, "monitor", "set-webhook", stdin=f"{demo.sandbox}/control/calls?token={MONITOR_CANARY}")
         save(sivera, "monitor", "set-ping", "sync-campaigns", stdin=f"{demo.sandbox}/control/{MONITOR_CANARY}")
     demo.control("add_fault", kind="status", platform="meta", operation="campaigns", status=400)
-    found, ended = Pass(), threading.Event()
+    found, ended = JobRuns(), threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.2):

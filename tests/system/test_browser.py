@@ -15,7 +15,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from tests.consents import Person
 from tests.ops.commands import Sivera
 from tests.prefect_server import free_port
-from tests.system.conftest import ACCOUNTS, Demo, Pass
+from tests.system.conftest import ACCOUNTS, Demo, JobRuns
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -146,7 +146,7 @@ with_chromium = pytest.mark.skipif(
 
 
 @with_chromium
-def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo, every_job: Pass) -> None:
+def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo, every_job: JobRuns) -> None:
     red = every_job.run_id("sync-campaigns")
     with browser(tmp_path / "profile") as page:
         log_in(page, demo)

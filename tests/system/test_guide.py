@@ -172,7 +172,7 @@ class How:
     stdin: Callable[[Guide], str] | None = None
 
 
-def alone(guide: Guide) -> None:
+def when_idle(guide: Guide) -> None:
     """Delete scheduled runs, and wait for active ones."""
     guide.demo.drop_waiting_runs()
     guide.demo.wait_until_idle()
@@ -180,8 +180,8 @@ def alone(guide: Guide) -> None:
 
 COMMANDS: Mapping[str, How] = {
     r"uv run prefect deployment ls": How("sync-campaigns/all"),
-    r"uv run prefect deployment run .* --watch": How("finished successfully in 'Completed'", first=alone),
-    r"uv run prefect deployment run ": How("Created flow run", first=alone),
+    r"uv run prefect deployment run .* --watch": How("finished successfully in 'Completed'", first=when_idle),
+    r"uv run prefect deployment run ": How("Created flow run", first=when_idle),
     r"uv run prefect deployment schedule ls ": How(r"0 \*/1 \* \* \*"),
     r"uv run prefect deployment schedule pause ": How("Paused schedule"),
     r"uv run prefect deployment schedule resume ": How("Resumed schedule"),
@@ -189,7 +189,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run prefect flow-run logs ": How("Finished in state Completed"),
     r"uv run prefect work-pool pause ": How("Paused work pool"),
     r"uv run prefect work-pool resume ": How("Resumed work pool"),
-    r"uv run python -c ": How(first=alone),
+    r"uv run python -c ": How(first=when_idle),
     r"uv run sivera accounts approve-removals ": How("40 when last counted", first=Guide.let_campaigns_vanish),
     r"uv run sivera accounts list": How("Northwind Goods"),
     r"uv run sivera accounts sync ": How(r"Synced\. Campaigns: "),
@@ -219,7 +219,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera reports list": How("written"),
     r"uv run sivera reports show ": How(r"(?s)^Written .*\.html\n.*\.csv$"),
     r"uv run sivera restore check ": How("^verified: "),
-    r"uv run sivera restore list": How("verified", first=alone),
+    r"uv run sivera restore list": How("verified", first=when_idle),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
     r"uv run sivera status": How("needs attention", codes=(0, 1)),
@@ -228,7 +228,7 @@ COMMANDS: Mapping[str, How] = {
     r"chmod 600 secrets": How(first=Guide.write_secrets),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
     r"cron \S*/metrics$": How("^sivera_collection_age_seconds "),
-    r"cron ": How('"success": ?true.*"run":', first=alone),
+    r"cron ": How('"success": ?true.*"run":', first=when_idle),
     r"curl .*/healthz": How('"success": ?true'),
     r"curl .*/openapi\.json": How('"openapi"'),
     r"psql .*CREATE DATABASE": How("CREATE DATABASE"),

@@ -19,7 +19,7 @@ from sivera.crypto import Keyring
 from sivera.grants.renewal import unseal_tokens
 from sivera.models import PlatformCredential
 from sivera.values import PlatformName
-from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, Pass
+from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, JobRuns
 
 KEY_FILES = frozenset({"prefect-password", "prefect-encryption-key", "cron-secret", "profiles.toml"})
 """The files that contain plain secrets, all with mode 600."""
@@ -44,7 +44,7 @@ def found_in(content: bytes, secrets: dict[str, set[bytes]]) -> set[str]:
     return {name for name, looks in secrets.items() if any(look in content for look in looks)}
 
 
-def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: Pass) -> None:
+def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: JobRuns) -> None:
     assert any("failed" in answer["message"] for answer in every_job.answers.values())
     assert all(answer["data"] is not None for answer in every_job.answers.values())
     server = demo.api
