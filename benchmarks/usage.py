@@ -24,7 +24,7 @@ class UsageOf:
     """Measures what each part of a stack, with its descendants, and this process alone use within the context."""
 
     def __init__(self, stack: Stack) -> None:
-        self._pids = {child.name: child.process.pid for child in stack.children} | {"this process": os.getpid()}
+        self._pids = {child.name: child.process.pid for child in stack.folder.children} | {"this process": os.getpid()}
         self._peak = dict.fromkeys(self._pids, 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

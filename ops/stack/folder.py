@@ -4,8 +4,8 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,14 @@ class Folder:
 
     path: Path
     lock: int
+    children: list[Child] = field(default_factory=list)
 
-    def run(self, name: str, log: str, command: Sequence[str | Path], **more: Any) -> AbstractContextManager[Child]:
+    @contextmanager
+    def run(self, name: str, log: str, command: Sequence[str | Path], **more: Any) -> Iterator[Child]:
         """Run a command that logs to `log` and holds the lock until it ends; see `child_process`."""
-        return child_process(name, command, self.path / "logs" / f"{log}.log", held=[self.lock], **more)
+        with child_process(name, command, self.path / "logs" / f"{log}.log", held=[self.lock], **more) as child:
+            self.children.append(child)
+            yield child
 
     def secret(self, name: str, make: Callable[[], str]) -> tuple[str, bool]:
         """Return the secret in a private file, and whether it was just created."""

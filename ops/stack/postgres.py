@@ -23,7 +23,7 @@ from sqlalchemy import URL
 from ops.network import forget_libpq
 from ops.stack.child import identity
 from ops.stack.folder import Folder
-from ops.stack.processes import Child, StackError
+from ops.stack.processes import StackError
 
 with warnings.catch_warnings():
     # At import, the package warns if there is no runtime folder.
@@ -39,8 +39,8 @@ SYSTEM_USER = "pgserver"
 
 
 @contextmanager
-def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tuple[URL, Child]]:
-    """Run PostgreSQL, and create the cluster and the database on first use; yield the database's URL and the server."""
+def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[URL]:
+    """Run PostgreSQL, and create the cluster and the database on first use; yield the database's URL."""
     forget_libpq()
     binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     user = _system_user(folder.path, binaries)
@@ -58,7 +58,7 @@ def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tupl
         ) as server,
     ):
         server.wait_until(lambda: _has_database(socket_folder, database), 30)
-        yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)}), server
+        yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)})
 
 
 def _make_cluster(binaries: Path, data: Path, user: str | None) -> None:

@@ -72,7 +72,6 @@ class Stack:
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
         self._enter = resources.enter_context
-        self.children: list[Child] = []
 
     @property
     def storage_dir(self) -> Path:
@@ -81,15 +80,11 @@ class Stack:
 
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database there, which is created if missing."""
-        url, child = self._enter(embedded_postgres(self.folder, database))
-        self.children.append(child)
-        return url
+        return self._enter(embedded_postgres(self.folder, database))
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server, which takes seconds until it answers; see `PrefectServer.wait`."""
-        server = self._enter(prefect_server(self.folder, self._enter(free_port(SERVER_PORT, self._say)), self._say))
-        self.children.append(server.child)
-        return server
+        return self._enter(prefect_server(self.folder, self._enter(free_port(SERVER_PORT, self._say)), self._say))
 
     def join_server(self, server: PrefectServer) -> None:
         """Wait for our server, let this process talk to it, and crash runs that an earlier stack left.
@@ -110,7 +105,7 @@ class Stack:
 
     def start_worker(self, server: PrefectServer | None) -> None:
         """Start a worker of our work pool for our server, or for the one that the environment names (None)."""
-        self.children.append(self._enter(prefect_worker(self.folder, WORK_POOL, server.client if server else None)))
+        self._enter(prefect_worker(self.folder, WORK_POOL, server.client if server else None))
 
     def start_http_api(self) -> HttpApi | None:
         """Start the HTTP API for the Prefect server of this process; return None if its secret is invalid.
@@ -149,13 +144,11 @@ class Stack:
         return url
 
     def _start(self, name: str, log: str, arguments: Sequence[str], **more: Any) -> Child:
-        child = self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
-        self.children.append(child)
-        return child
+        return self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
 
     def check(self) -> None:
         """Raise StackError if a part of the stack has ended."""
-        for child in self.children:
+        for child in self.folder.children:
             child.check()
 
     def watch(self) -> NoReturn:

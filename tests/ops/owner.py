@@ -28,7 +28,7 @@ def main() -> None:
             child = resources.enter_context(folder.run("tree", "tree", [sys.executable, "-c", TREE]))
             child.wait_until(lambda: "ready" in child.log.read_text(), 60)
         else:
-            url, _ = resources.enter_context(embedded_postgres(folder))
+            url = resources.enter_context(embedded_postgres(folder))
             (folder.path / "host").write_text(str(url.query["host"]))
         sys.stdout.write("started\n")
         sys.stdout.flush()

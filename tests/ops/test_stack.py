@@ -82,7 +82,7 @@ def test_postgres_ends_with_its_killed_owner_and_loses_no_data(tmp_path: Path, m
         assert still_alive(processes_of(path), END_SECONDS) == []
     for name, value in (("PGSERVICE", "another"), ("PGPORT", "9"), ("PGCHANNELBINDING", "require")):
         monkeypatch.setenv(name, value)  # meant for another server
-    with own_folder(path) as folder, embedded_postgres(folder) as (url, _):
+    with own_folder(path) as folder, embedded_postgres(folder) as url:
         if os.geteuid() == 0:  # PostgreSQL runs as another user, who may enter the folder but not list it
             assert (mode(path), mode(path / "postgres")) == ("0o701", "0o700")
         socket_folder = str(url.query["host"])
