@@ -84,7 +84,7 @@ def test() -> int:
     """
     channels = load_channels()
     if not channels:
-        raise ConfigurationError("there is no channel: set one with `sivera alerts set slack`, discord or url")
+        raise ConfigurationError("there is no channel: set one with `sivera alerts set` and slack, discord or url")
     refused = [
         channel.value
         for channel, send in channels.items()

@@ -80,7 +80,7 @@ def say_carried(connection: Connection) -> None:
     """Say how many ad accounts a new grant carries, and which ones were left out."""
     if count := len(connection.account_ids):
         carried = "1 ad account" if count == 1 else f"{count} ad accounts"
-        say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
+        say(f"It carries {carried}; the next run syncs the new ones. See: sivera accounts list")
     else:
         say(NOTHING_CARRIED if connection.reached else NOTHING_REACHED)
     _say_left_out(connection.left_out)

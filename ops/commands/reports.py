@@ -32,7 +32,7 @@ def list_reports(
     print_table(
         ("team", "day", "incomplete accounts", "written (UTC)", "page"),
         [(name, one.day, one.missing, one.written_at, rules.paths(one.team_id, one.day)[0]) for name, one in found],
-        "There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
+        "There are no reports. The job generate-reports writes them after 01:00 in each team's time zone.",
     )
 
 

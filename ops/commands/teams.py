@@ -38,7 +38,7 @@ def list_teams() -> None:
             (team.id, team.name, team.timezone, _time(now, zone), team.language, team.meta_conversion or PURCHASES)
             for team, zone in found
         ],
-        "There are no teams. Connect a grant, which makes one: sivera credentials connect --help",
+        "There are no teams. Connect a grant, which creates one: sivera credentials connect --help",
         [
             f"The time zone of {team.name} is unknown, so it gets no reports. Run: sivera teams set"
             for team, zone in found
@@ -84,8 +84,10 @@ def set_team(
         found = queries.find_team(session, team)
         for name, value in stored.items():
             setattr(found, name, value)
-        say(f"The day of {found.name} ends in {found.timezone}; its reports are written in '{found.language}'.")
-        say(f"On Meta it counts {found.meta_conversion or PURCHASES}.")
+        say(
+            f"The time zone of {found.name} is {found.timezone}, and the language of its reports is '{found.language}'."
+        )
+        say(f"It counts {found.meta_conversion or PURCHASES} as conversions on Meta.")
 
 
 @teams.command(name="delete")

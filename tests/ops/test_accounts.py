@@ -84,7 +84,7 @@ def test_impossible_requests_are_refused(sivera: Sivera, ready: Stage) -> None:
     assert "there is no account 4711" in sivera("accounts", "approve-removals", "4711").refusal
     grant = ready.world.add_grant(PlatformName.TIKTOK)
     id_ = str(ready.connect(grant).account_ids[0])
-    assert "has no removals that wait" in sivera("accounts", "approve-removals", id_).refusal
+    assert "has no held removals" in sivera("accounts", "approve-removals", id_).refusal
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, seconds=3600))
     answer = sivera("accounts", "sync", id_)
     assert answer.err.endswith("sivera: The platform throttles us now: the next run takes this account first.\n")

@@ -42,7 +42,7 @@ def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
         assert answer.code == 0, answer.err
         grant = max(world.grants.values(), key=lambda each: each.id)
         assert f"Connected {platform.value} grant {grant.id} (main) of team Northwind Goods." in answer.out
-        assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+        assert "It carries 2 ad accounts; the next run syncs the new ones." in answer.out
         for account in world.accounts_of(grant):
             assert re.search(rf"{re.escape(account.name)} +{account.id} +{account.currency}", answer.out)
         page = person.seen.result(PATIENCE_SECONDS)

@@ -24,8 +24,8 @@ def test_a_team_is_changed_and_unknown_values_are_refused(sivera: Sivera, books:
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
     zone, counts = said.splitlines()
-    assert zone == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'."
-    assert counts == "On Meta it counts purchases."
+    assert zone == "The time zone of 한빛 커머스 is Asia/Seoul, and the language of its reports is 'ko'."
+    assert counts == "It counts purchases as conversions on Meta."
     assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
     for arguments, refusal in (
         (("한빛 커머스", "--timezone", "Asia/Soul"), "the time zone 'Asia/Soul' is unknown"),
@@ -35,7 +35,10 @@ def test_a_team_is_changed_and_unknown_values_are_refused(sivera: Sivera, books:
     ):
         assert refusal in sivera("teams", "set", *arguments).refusal
     assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
-    assert "On Meta it counts lead." in sivera("teams", "set", "한빛 커머스", "--meta-conversion", "lead").out
+    assert (
+        "It counts lead as conversions on Meta."
+        in sivera("teams", "set", "한빛 커머스", "--meta-conversion", "lead").out
+    )
     assert "lead" in sivera("teams", "list").out
     (row,) = books.rows("SELECT timezone, language, meta_conversion FROM teams")
     assert tuple(row) == ("Asia/Tokyo", "ko", "lead")

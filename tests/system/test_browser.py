@@ -168,7 +168,7 @@ def test_a_newcomer_connects_one_more_team_as_the_demo_says(tmp_path: Path, demo
     words = newcomer.words.result(PATIENCE_MS / 1_000)
     assert re.fullmatch(r"Connected google grant \d+ \(main\) of team Harbor Bikes\.", words)
     assert words in answer.out
-    assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+    assert "It carries 2 ad accounts; the next run syncs the new ones." in answer.out
 
 
 @with_chromium

@@ -224,7 +224,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
     r"uv run sivera status": How("needs attention", codes=(0, 1)),
     r"uv run sivera teams list": How("Northwind Goods"),
-    r"uv run sivera teams set ": How("The day of Northwind Goods ends in America/New_York"),
+    r"uv run sivera teams set ": How("The time zone of Northwind Goods is America/New_York"),
     r"chmod 600 secrets": How(first=Guide.write_secrets),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
     r"cron \S*/metrics$": How("^sivera_collection_age_seconds "),
