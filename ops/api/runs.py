@@ -148,8 +148,7 @@ class Runs:
             with suppress(httpx.HTTPError):
                 found = (await self._client.request("POST", "/events/filter", json=wanted)).json()["events"]
                 if found:
-                    payload: dict[str, Any] = found[0]["payload"]
-                    return payload
+                    return dict(found[0]["payload"])
             await asyncio.sleep(POLL_SECONDS)
         return None
 

@@ -101,7 +101,7 @@ def approve_removals(id: AccountId, /) -> None:  # noqa: A002 - its name
         queries.find_account(session, id)
         held = approve_held(session, id)
     if not held:
-        raise ConfigurationError(f"account {id} has no held removals: `sivera accounts list` shows which accounts have some")
+        raise ConfigurationError(f"account {id} has no held removals: `sivera accounts list` names those that do")
     say(f"The next full sync of account {id} removes the campaigns that vanished ({held} when last counted).")
     say(f"To do it now: sivera accounts sync {id} --full")
 

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from cyclopts import App
 from prefect.types import SecretDict
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from blocks.monitoring import DeadMansPing, ResultWebhook, find_pings, find_webhook
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from blocks.secrets import nearest
-from blocks.server import BlockError, connect, explain
-from ops.commands.session import Flag, read_block_secret, read_secret
+from blocks.server import connect
+from ops.commands.session import Flag, load_replaceable, read_block_secret, read_secret, validating
 from ops.commands.setup import job_names
 from ops.commands.tables import print_table, say, say_aside
 from sivera.clock import utc_now
@@ -31,15 +31,10 @@ def set_webhook(*, new_secret: Flag = False) -> None:
         new_secret: Create a new signing secret even if there is one.
     """
     url = read_block_secret("the URL of the webhook")
-    try:
-        saved = find_webhook()
-    except BlockError:
-        saved = None  # It is invalid, so it is replaced.
+    saved = load_replaceable(find_webhook)
     kept = None if new_secret or not saved else saved.secret
-    try:
+    with validating("the webhook"):
         webhook = ResultWebhook(url=url, secret=kept or generate_secret())
-    except ValidationError as error:
-        raise ConfigurationError(f"the webhook does not fit ({explain(error)})") from None
     webhook.save(RESULT_WEBHOOK, overwrite=True)
     say_aside(f"Saved. Results of new runs are posted to {webhook.host}, signed with the secret of the block.")
     if not kept:
@@ -108,17 +103,12 @@ def send_test() -> None:
 
 
 def _saved_pings() -> dict[str, SecretStr]:
-    try:
-        saved = find_pings()
-    except BlockError:
-        saved = None  # It is invalid, so it is replaced.
+    saved = load_replaceable(find_pings)
     return saved.by_job if saved else {}
 
 
 def _save_pings(urls: dict[str, SecretStr]) -> None:
-    try:
+    with validating("the ping"):
         block = DeadMansPing(urls=SecretDict({job: url.get_secret_value() for job, url in urls.items()}))
-    except ValidationError as error:
-        raise ConfigurationError(f"the ping does not fit ({explain(error)})") from None
     with connect():
         block.save(DEAD_MANS_PING, overwrite=True)

@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from pydantic import ValidationError
 
 from blocks import storage as blocks
 from blocks.names import BACKUPS
-from blocks.server import explain
 from blocks.token_key import load_keyring
-from ops.commands.session import Flag, Name, find_url, read_secret
+from ops.commands.session import Flag, Name, find_url, read_secret, validating
 from ops.commands.tables import print_table, say, to_minute
 from sivera.backups import checking, restoring
 from sivera.backups.catalog import Catalog
@@ -120,11 +118,10 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
 @contextmanager
 def _catalog(storage: str | None) -> Iterator[Catalog]:
     """Yield the backups in a storage, and turn errors of the storage into a sentence."""
-    try:
+    with validating("the storage"):
         block = blocks.Storage(url=storage) if storage else blocks.load_storage(BACKUPS)
+    try:
         yield Catalog(block.get_filesystem())
-    except ValidationError as error:
-        raise ConfigurationError(f"the storage cannot be used ({explain(error)})") from None
     except Exception as error:
         if not checking.is_of_storage(error):
             raise

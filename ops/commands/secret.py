@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from blocks.cron_secret import CronSecret, generate_secret, load_cron_secret
 from blocks.names import CRON_SECRET
-from blocks.server import BlockError, connect, explain
-from ops.commands.session import read_block_secret
+from blocks.server import connect
+from ops.commands.session import load_replaceable, read_block_secret, validating
 from ops.commands.tables import say, say_aside
 from ops.stack.folder import CRON_SECRET_FILE, write_private
 from ops.stack.prefect_server import use_running_stack
-from sivera.errors import ConfigurationError
 
 MAX_GRACE = timedelta(days=30)
 
@@ -60,15 +59,10 @@ def rotate(*, grace: Grace = timedelta()) -> None:
 def _save(secret: SecretStr, grace: timedelta) -> None:
     """Save a secret, with a copy in the folder of the stack that runs here."""
     with connect():
-        try:
-            before = load_cron_secret()
-        except BlockError:
-            before = None  # missing or invalid
-        try:
-            until = datetime.now(UTC) + grace if grace else None
+        before = load_replaceable(load_cron_secret)
+        until = datetime.now(UTC) + grace if grace else None
+        with validating("the secret"):
             block = before.replace(secret, until) if before else CronSecret(current=secret)
-        except ValidationError as error:
-            raise ConfigurationError(f"the secret is invalid ({explain(error)})") from None
         block.save(CRON_SECRET, overwrite=True)
     if folder := use_running_stack():
         _keep_copy(folder / CRON_SECRET_FILE, secret)

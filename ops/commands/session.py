@@ -3,13 +3,13 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,8 @@ from ops.stack.prefect_server import use_running_stack
 from sivera.database import check, engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
+
+T = TypeVar("T")
 
 
 def _check_name(_type: object, name: str) -> None:
@@ -88,6 +90,27 @@ def read_block_secret(what: str) -> SecretStr:
     with connect():
         pass
     return read_secret(what)
+
+
+def load_replaceable(load: Callable[[], T | None]) -> T | None:
+    """Load a block that is going to be replaced; None if it is missing or invalid."""
+    from blocks.server import BlockError  # noqa: PLC0415 - imports prefect
+
+    try:
+        return load()
+    except BlockError:
+        return None
+
+
+@contextmanager
+def validating(what: str) -> Iterator[None]:
+    """Raise ConfigurationError if pydantic refuses `what` within the context."""
+    try:
+        yield
+    except ValidationError as error:
+        from blocks.server import explain  # noqa: PLC0415 - imports prefect
+
+        raise ConfigurationError(f"{what} cannot be used ({explain(error)})") from None
 
 
 def read_secret(what: str) -> SecretStr:

@@ -133,24 +133,19 @@ class Demo:
         return PrefectHttpxSyncClient(base_url=self.settings["PREFECT_API_URL"], auth=(user, password), timeout=60)
 
     def ask(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.api.post(f"/{what}/filter", json=wanted).raise_for_status().json()
-        return rows
+        return list(self.api.post(f"/{what}/filter", json=wanted).raise_for_status().json())
 
     @property
     def http_api(self) -> str:
-        url = re.findall(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", self.said)[-1]
-        assert isinstance(url, str)
-        return url
+        return str(re.findall(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", self.said)[-1])
 
     @cached_property
     def sandbox(self) -> str:
         (block,) = self.ask("block_documents", block_documents={"name": {"any_": ["google"]}})
-        url: str = block["data"]["base_url"]
-        return url.removesuffix("/google")
+        return str(block["data"]["base_url"]).removesuffix("/google")
 
     def control(self, action: str, **arguments: Any) -> Any:
-        answer = httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=60)
-        return answer.raise_for_status().json()
+        return httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=60).raise_for_status().json()
 
     @property
     def database_url(self) -> str:
@@ -226,8 +221,7 @@ class JobRuns:
     """The command lines of all processes of the stack during these runs."""
 
     def run_id(self, job: str) -> str:
-        found: str = self.answers[job]["run"]["id"]
-        return found
+        return str(self.answers[job]["run"]["id"])
 
 
 @pytest.fixture(scope="session")

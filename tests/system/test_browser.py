@@ -126,8 +126,7 @@ def ui(of: Demo) -> str:
 
 
 def demo_run(of: Demo) -> str:
-    run_id: str = of.result["run_url"].rpartition("/")[2]
-    return run_id
+    return str(of.result["run_url"]).rpartition("/")[2]
 
 
 def artifact(of: Demo, key: str, run_id: str) -> str:

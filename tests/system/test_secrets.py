@@ -78,8 +78,7 @@ def token_keys(server: httpx.Client) -> dict[str, str]:
     """The token keys by id, which any caller of the API can read."""
     wanted = {"include_secrets": True, "block_types": {"slug": {"any_": ["token-key"]}}}
     (block,) = server.post("/block_documents/filter", json=wanted).raise_for_status().json()
-    keys: dict[str, str] = block["data"]["keys"]
-    return keys
+    return dict(block["data"]["keys"])
 
 
 def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
