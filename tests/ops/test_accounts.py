@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
@@ -88,8 +87,7 @@ def test_impossible_requests_are_refused(sivera: Sivera, ready: Stage) -> None:
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, seconds=3600))
     answer = sivera("accounts", "sync", id_)
     assert answer.err.endswith("sivera: The platform throttles us now: the next run takes this account first.\n")
-    with Session(ready.engine) as session, session.begin():
-        session.execute(update(AdAccount).values(status="closed"))
+    ready.execute("UPDATE ad_accounts SET status = 'closed'")
     assert sivera("accounts", "sync", id_).refusal == "The account is closed at the platform."
 
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Completed, Failed, Pending, Running, Scheduled
 from schemathesis.core.result import Ok
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.database import to_connector
@@ -29,6 +29,7 @@ from tests.conftest import READ_ONLY, run_alone
 from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, calling, check, forwarding, runs, serving
 from tests.ops.timetables import ALL, SPLIT, ExampleOptions, timetable, write
 from tests.prefect_server import PrefectServer, set_states
+from tests.unit.tables import Tables
 
 
 def started() -> list[FlowRun]:
@@ -221,14 +222,11 @@ def test_the_api_is_unhealthy_while_the_database_is_read_only(url: str, database
 
 def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: str, engine: Engine) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
-    with engine.begin() as connection:
-        connection.execute(
-            text("""
-                INSERT INTO metric_samples (at, name, labels, value) VALUES
-                    (now(), 'sivera_accounts', '{"platform": "meta", "state": "active"}', 3),
-                    (now(), 'sivera_collection_timestamp_seconds', '{}', 1)
-            """)
-        )
+    Tables(engine).execute("""
+        INSERT INTO metric_samples (at, name, labels, value) VALUES
+            (now(), 'sivera_accounts', '{"platform": "meta", "state": "active"}', 3),
+            (now(), 'sivera_collection_timestamp_seconds', '{}', 1)
+    """)
     answer = api.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
