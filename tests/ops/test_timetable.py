@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.timetable import find_timetable, read_timetable
+from ops.timetable import read_timetable
 from sivera.errors import ConfigurationError
 from tests.ops.timetables import timetable, write
 
@@ -113,8 +113,6 @@ def test_a_file_that_is_not_a_timetable_is_one_line(tmp_path: Path, text: str, l
     assert problems(path)[0].startswith(line)
 
 
-def test_the_timetable_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert find_timetable() == Path(__file__).parents[2] / "prefect.yaml"
+def test_an_absent_timetable_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
     assert problems(path) == [f"{path} cannot be read (No such file or directory): check the timetable's path"]
