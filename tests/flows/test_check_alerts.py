@@ -143,8 +143,8 @@ def test_what_a_channel_refuses_is_sent_to_it_alone_at_the_next_check(
     assert capsys.readouterr().out.count("on, but it has not accepted 1 messages yet") == 2
     assert send_test() == 1
     out = capsys.readouterr().out
-    assert "slack: the message was not taken: is the webhook still there?" in out
-    assert "url: the message was taken." in out
+    assert "slack: the message was not accepted: does the webhook still exist?" in out
+    assert "url: the message was accepted." in out
     receiver.statuses.clear()
     for _ in range(2):
         assert run().is_completed()
