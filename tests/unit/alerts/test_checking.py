@@ -194,6 +194,14 @@ def test_a_grant_that_will_soon_get_no_data_opens_an_alert(stage: Stage, world: 
     assert "of team Northwind Goods gets no data from" in title
     stage.execute("UPDATE platform_credentials SET data_access_ends_at = now() + interval '90 days'")
     assert check(stage).closed == (title,)
+    # Until its last day, an access token without a refresh token may still be renewed.
+    for hours, refresh_token, opened in ((25, None, 0), (23, b"secret", 0), (23, None, 1)):
+        stage.execute(
+            "UPDATE platform_credentials SET expires_at = now() + interval '1 hour' * :hours, refresh_token = :token",
+            hours=hours,
+            token=refresh_token,
+        )
+        assert check(stage).still_open == opened
 
 
 def write(stage: Stage, *conditions: Condition, reasons: dict[str, str] | None = None) -> list[AlertEvent]:

@@ -94,8 +94,11 @@ def test_an_alert_falls_and_closes_with_its_budget_its_spending_and_its_account(
 
 def test_a_shared_budget_is_counted_once_for_all_its_campaigns(ledger: Ledger) -> None:
     account = ledger.account()
-    for spend in ("1000", "900", "1200"):
-        ledger.spend(account, ledger.campaign(account, "100", "shared", budget_id="7"), spend, FIRST)
+    # The latest amount counts, and days are limited only if they are for all campaigns.
+    older = {"changed_at": datetime(2026, 1, 1, tzinfo=UTC), "start_date": TODAY, "end_date": TODAY}
+    campaigns = (("1000", "70", older), ("900", "100", {"start_date": None}), ("1200", "100", {"start_date": TODAY}))
+    for spend, amount, facts in campaigns:
+        ledger.spend(account, ledger.campaign(account, amount, "shared", budget_id="7", **facts), spend, FIRST)
     other = ledger.account()
     ledger.spend(other, ledger.campaign(other, "100", "shared", budget_id="7"), "10", FIRST)
     summary = ledger.check()
@@ -118,6 +121,9 @@ def test_a_lifetime_budget_counts_from_its_start_to_its_end(ledger: Ledger) -> N
     assert ledger.spent(summary) == {subject: 4000 * 260}
     assert ledger.news() == [(OPENED, subject, 100)]
     assert "1,040,000 KRW of 1,000,000 KRW (104 %)" in ledger.events[0].payload["message"]
+    ledger.go_to(datetime(2026, 11, 25, 23, 0, tzinfo=UTC))
+    ledger.check()
+    assert ledger.open() == {subject: 100}, "it is not over on its last day"
     ledger.go_to(datetime(2026, 11, 26, 1, 0, tzinfo=UTC))
     ledger.check()
     assert ledger.news()[1:] == [(CLOSED, subject, 100)]
@@ -158,7 +164,9 @@ def test_a_week_on_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
 def test_a_projection_keeps_to_the_platform_s_limit_for_a_day(ledger: Ledger) -> None:
     ledger.now = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
     account = ledger.account()
-    ledger.spend(account, ledger.campaign(account, "100"), "300", date(2026, 11, 21), date(2026, 11, 27))
+    campaign = ledger.campaign(account, "100", "shared", budget_id="7")
+    ledger.campaign(account, "100", "shared", budget_id="7", status="paused")
+    ledger.spend(account, campaign, "300", date(2026, 11, 21), date(2026, 11, 27))
     (shown,) = ledger.check().total.worst
     assert shown.projection
     assert shown.projection.expected == shown.projection.high == 7 * 300 + 3 * 200
@@ -266,6 +274,7 @@ def test_a_team_budget_says_what_a_change_of_currency_hides(ledger: Ledger) -> N
     assert ledger.open() == {mine: 80, everything: 100}
 
     ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE account_id = :id", id=changed)
+    ledger.add_figures(other, "x", FIRST - DAY, currency="EUR")
     (shown,) = (one for one in ledger.check().total.worst if one.subject.startswith(everything))
     assert (shown.spent, shown.at_least) == (Decimal(100), True)
     assert shown.note == "Not counted: the figures of 1 account in an earlier currency"
