@@ -170,13 +170,13 @@ def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -
     assert slack.seen == ["Alert: a", "Alert: b"]
     assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
     # The end of an alert is tried for seven days.
-    for days, refused in ((0, "Over"), (6, "Over"), (8, None), (6, None), (6, None)):
+    for days, refused, sent in ((0, "Over", 1), (6, "Over", 2), (8, None, 2), (6, None, 3), (6, None, 3)):
         Tables(engine).execute(
             "UPDATE alerts SET closed_at = now() - interval '1 day' * :d WHERE subject = 'a'", d=days
         )
         slack.refuses = refused
         send(engine, discord=discord, slack=slack)
-    assert slack.seen[2:] == ["Over: a"] * 3
+        assert slack.seen[2:] == ["Over: a"] * sent
     assert discord.seen[4:] == ["Over: a"]
 
 

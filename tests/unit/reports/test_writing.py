@@ -41,6 +41,8 @@ def test_only_reports_of_restated_days_are_written_again(books: Books) -> None:
     assert changed == ["team-1/2026/11/2026-11-23.csv", "team-1/2026/11/2026-11-23.html"]
     assert len(books.rows("SELECT * FROM reports")) == 4
 
+    books.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE day = :day", day=DAY)
+    assert books.written(check_restated=True, **TODAY)[1] == [23, 24, 25], "a currency changes the figures"
     books.execute("DELETE FROM campaign_daily_metrics WHERE day = :day", day=DAY)
     books.next_day(20)
     assert books.written(**TODAY)[1] == [23, 24, 25], "after a pause, reports with deleted figures are revised too"
