@@ -113,10 +113,14 @@ def check_backups(installation: Installation) -> Finding:
 
 def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: datetime, *, is_due: bool) -> Finding:
     """Judge the kept backups, oldest first; `is_due` says whether there should be one by now."""
-    checked = [each for each in kept if each.outcome is not Outcome.RUNNING]
+    # An age below zero would hide that later backups fail. This machine's clock may be a little behind.
+    ahead = [each for each in kept if each.finished_at - now > SKEW_FAULT]
+    checked = [each for each in kept if each.outcome is not Outcome.RUNNING and each not in ahead]
     last = checked[-1].outcome if checked else None
     ages = [now - each.finished_at for each in checked if each.outcome is Outcome.VERIFIED]
     wrong = list(unreadable)
+    if ahead:
+        wrong.append(f"the time of {counted(len(ahead), 'backup')} is ahead of the clock")
     if last in (Outcome.MISMATCH, Outcome.INCONCLUSIVE):
         wrong.append(f"the last one, of {to_minute(checked[-1].started_at)} UTC: {checked[-1].reason}")
     if ages and ages[-1] > OLD_BACKUP:

@@ -3,6 +3,7 @@
 import resource
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sivera.database import engine_on, open_engine
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate
 from tests.unit.backups.databases import BIG, FEWEST, Database, deadline, empty_database, other_keyring, reason
-from tests.unit.backups.test_retention import backup
+from tests.unit.backups.test_retention import SUNDAY, backup
 from tests.unit.grants.processes import run, running
 
 
@@ -162,6 +163,15 @@ def test_the_database_may_have_a_long_name(source: Database, postgres: str, name
         with checking.scratch_database(engine.url) as used:
             assert named.scratch_databases() == [used.database]
     assert source.scratch_databases() == []
+
+
+def test_a_verified_backup_of_a_time_ahead_of_the_clock_does_not_count_as_the_last_one(source: Database) -> None:
+    past, ahead = (backup(SUNDAY + n * timedelta(days=9), name=f"2026112{n}T030000Z-00000000") for n in (0, 1))
+    for each in (past, ahead):
+        source.catalog.write(each)
+    assert source.catalog.last_verified() == ahead
+    assert source.catalog.last_verified(by=SUNDAY) == past
+    assert source.catalog.last_verified(by=SUNDAY - timedelta(days=1)) is None
 
 
 def test_old_backups_are_dropped_even_after_an_interrupted_removal(source: Database) -> None:

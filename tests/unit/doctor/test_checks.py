@@ -151,6 +151,11 @@ def test_the_last_backup_and_the_age_of_the_last_verified_one_are_judged() -> No
     assert judge(verified, failed) == (WARNING, "the last one, of 2026-11-23 12:00 UTC: no room")
     assert judge(failed, verified)[0] is OK
     assert judge(verified, damaged) == (FAULT, "the last one, of 2026-11-24 11:00 UTC: it is damaged")
+    ahead = backup(Outcome.VERIFIED, -9 * day)
+    assert judge(backup(Outcome.VERIFIED, 9 * day), ahead) == (
+        WARNING,
+        "the time of 1 backup is ahead of the clock; the last verified one is 9 d old",
+    )
     assert judge(verified, unreadable=("one cannot be read",)) == (WARNING, "one cannot be read")
 
 
