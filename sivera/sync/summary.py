@@ -118,8 +118,8 @@ def held_campaigns(held: int, account_id: int) -> str:
 
 def held_days(held: int) -> str:
     """Say that days with spend wait to be confirmed as zero."""
-    lacks = f"The reply lacks {counted(held, 'stored day')} with spend"
-    return f"{lacks}. Nothing is removed until a reply an hour later confirms it"
+    days = counted(held, "stored day")
+    return f"The reply has no spend for {days} with spend. Nothing is removed until one an hour later agrees"
 
 
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
