@@ -109,11 +109,12 @@ def test_a_shared_budget_is_counted_once_for_all_its_campaigns(ledger: Ledger) -
     assert ledger.open() == {subject: 100}
 
 
-def test_a_lifetime_budget_counts_from_its_start_to_its_end(ledger: Ledger) -> None:
+def test_a_lifetime_budget_counts_to_its_end_and_budgets_without_a_limit_are_left_out(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.META, currency="KRW")
     campaign = ledger.campaign(account, "1000000", "lifetime", start_date=date(2026, 3, 1), end_date=date(2026, 11, 25))
     ledger.spend(account, campaign, "4000", date(2026, 3, 1), date(2026, 11, 15))
     ledger.spend(account, ledger.campaign(account, "1", "lifetime", status="removed"), "9", FIRST)
+    ledger.spend(account, ledger.campaign(account, "1", end_date=FIRST), "9", FIRST)
     ledger.add_campaign(account, "unknown", name="Unknown", budget_kind="daily", budget_amount=None)
     ledger.spend(account, "unknown", "9", FIRST)
     summary = ledger.check()
