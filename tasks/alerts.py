@@ -82,6 +82,7 @@ def publish_summary(summary: CheckSummary) -> None:
         "check-alerts-open", f"{len(rows)} alerts are open.", rows, all_of_them="sivera alerts list", if_changed=True
     )
     announce(
+        success=summary.success,
         processed=summary.still_open,
         failed=summary.refused,
         opened=len(summary.opened),
