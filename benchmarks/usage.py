@@ -20,7 +20,7 @@ class Usage:
     """
 
     def __init__(self, stack: Stack) -> None:
-        self._pids = {child.name: child.process.pid for child in stack.children} | {"this process": os.getpid()}
+        self._pids = {child.name: child.process.pid for child in stack.folder.children} | {"this process": os.getpid()}
         self._peak = dict.fromkeys(self._pids, 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -1,4 +1,4 @@
-"""Bring a Prefect server in line with prefect.yaml, and keep what an operator paused or switched off there."""
+"""Brings a Prefect server in line with prefect.yaml, and keeps what an operator paused or switched off there."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -22,9 +22,9 @@ from sivera.errors import ConfigurationError
 
 
 class DeploySummary(SetupSummary):
-    """What a deploy did, the setup included; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
+    """What a deploy and its setup did, with deployments as 'flow/deployment' and schedules as 'flow/deployment/slug'.
 
-    `kept_paused` are active in prefect.yaml, and an operator switched them off.
+    `kept_paused` are active in prefect.yaml, but an operator switched them off.
     """
 
     unchanged: tuple[str, ...]
@@ -33,11 +33,14 @@ class DeploySummary(SetupSummary):
 
 
 def deploy(timetable_path: Path | None = None, done: SetupSummary | None = None) -> DeploySummary:
-    """Set up the Prefect server, unless that was `done` just now, and deploy the timetable; twice changes nothing.
+    """Set up the Prefect server, unless that is already `done`, and deploy the timetable. It is idempotent.
 
-    Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
-    deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
-    ConfigurationError if the file is wrong (then nothing was changed), or the server does not answer.
+    Existing deployments and schedules stay on or off as they are; the file decides only for new ones. Deployments and
+    schedules of ours that the file no longer lists are deleted; schedules made by hand stay. An invalid file changes
+    nothing.
+
+    Raises:
+        ConfigurationError: The file is invalid, or the server does not answer.
     """
     timetable, flows = read_timetable(timetable_path)
     listed = full_names(timetable, flows)
@@ -45,13 +48,13 @@ def deploy(timetable_path: Path | None = None, done: SetupSummary | None = None)
     with connect() as client:
         before = read_deployments(client)
         for name in listed.keys() - before.keys():
-            # Somebody may have taken our tag off, or chosen another work pool.
+            # Somebody may have removed our tag or chosen another work pool.
             with suppress(ObjectNotFound):
                 before[name] = client.read_deployment_by_name(name)
         changed = []
         for name, wanted in listed.items():
             flow, existing = flows[wanted.entrypoint], before.get(name)
-            # An update makes Prefect delete and plan the coming runs again, so an unchanged deployment is left alone.
+            # An update makes Prefect reschedule the coming runs, so unchanged deployments are left alone.
             if existing is None or differences(flow, wanted, existing):
                 _apply(client, flow, wanted, existing)
                 changed.append(name)
@@ -76,7 +79,7 @@ def read_deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]
 
 
 def switched_off(name: str, listed: Deployment, existing: DeploymentResponse) -> Iterator[str]:
-    """Yield the deployment and those of its schedules that prefect.yaml would run and an operator switched off."""
+    """Yield the deployment and each schedule that are on in prefect.yaml, but that an operator switched off."""
     if existing.paused and not listed.paused:
         yield name
     inactive = {each.slug for each in existing.schedules if not each.active}
@@ -84,47 +87,39 @@ def switched_off(name: str, listed: Deployment, existing: DeploymentResponse) ->
 
 
 def differences(flow: Flow[..., Any], listed: Deployment, existing: DeploymentResponse) -> list[str]:
-    """Return what of a deployment differs from prefect.yaml; to be switched off is no difference."""
+    """Return which parts of a deployment differ from prefect.yaml. Being switched off does not count."""
     limit, options = existing.global_concurrency_limit, existing.concurrency_options
     pool = listed.work_pool
-    wanted = {f"schedule {each.slug}": (each.cron, each.timezone, each.parameters) for each in listed.schedules} | {
-        "version": flow.version,
-        "schema of parameters": flow.parameters.model_dump_for_openapi(),
-        "entrypoint": listed.entrypoint,
-        "description": listed.description,
-        "tags": set(listed.tags),
-        "parameters": listed.parameters,
-        "concurrency limit": listed.concurrency_limit.model_dump(),
-        "work pool": (pool.name, pool.work_queue_name, pool.job_variables),
+    found_limit = {"limit": limit and limit.limit, **(options.model_dump() if options else {})}
+    found_pool = (existing.work_pool_name, existing.work_queue_name, existing.job_variables)
+    parts = {
+        "version": (flow.version, existing.version),
+        "schema of parameters": (flow.parameters.model_dump_for_openapi(), existing.parameter_openapi_schema),
+        "entrypoint": (listed.entrypoint, existing.entrypoint),
+        "description": (listed.description, existing.description),
+        "tags": (set(listed.tags), set(existing.tags)),
+        "parameters": (listed.parameters, existing.parameters),
+        "concurrency limit": (listed.concurrency_limit.model_dump(), found_limit),
+        "work pool": ((pool.name, pool.work_queue_name, pool.job_variables), found_pool),
     }
+    wanted = {each.slug: (each.cron, each.timezone, each.parameters) for each in listed.schedules}
     found = {
-        f"schedule {each.slug}": (
-            getattr(each.schedule, "cron", None),
-            getattr(each.schedule, "timezone", None),
-            each.parameters,
-        )
+        each.slug: (getattr(each.schedule, "cron", None), getattr(each.schedule, "timezone", None), each.parameters)
         for each in existing.schedules
-        if not _is_by_hand(each.slug)
-    } | {
-        "version": existing.version,
-        "schema of parameters": existing.parameter_openapi_schema,
-        "entrypoint": existing.entrypoint,
-        "description": existing.description,
-        "tags": set(existing.tags),
-        "parameters": existing.parameters,
-        "concurrency limit": {"limit": limit and limit.limit, **(options.model_dump() if options else {})},
-        "work pool": (existing.work_pool_name, existing.work_queue_name, existing.job_variables),
+        if each.slug and not _is_by_hand(each.slug)
     }
-    return [key for key in sorted(wanted.keys() | found.keys()) if wanted.get(key) != found.get(key)]
+    drift = [name for name, (ours, theirs) in parts.items() if ours != theirs]
+    drift += [f"schedule {slug}" for slug in wanted.keys() | found.keys() if wanted.get(slug) != found.get(slug)]
+    return sorted(drift)
 
 
 def _apply(
     client: SyncPrefectClient, flow: Flow[..., Any], wanted: Deployment, existing: DeploymentResponse | None
 ) -> None:
-    """Create or update a deployment. `prefect deploy` would start what an operator paused."""
+    """Create or update a deployment. `prefect deploy` would resume what an operator paused."""
     active = {each.slug: each.active for each in existing.schedules} if existing else {}
     for schedule in existing.schedules if existing else ():
-        # If one schedule has no slug, Prefect deletes all of them at an update and makes those of the file again.
+        # If a schedule has no slug, an update makes Prefect delete all of them and create those of the file again.
         if existing and not schedule.slug:
             client.update_deployment_schedule(existing.id, schedule.id, slug=f"{BY_HAND}{schedule.id.hex[-8:]}")
     deployment = RunnerDeployment.from_flow(
@@ -152,7 +147,7 @@ def _apply(
     )
     deployment.entrypoint = wanted.entrypoint
     try:
-        # Without this, Prefect would take the commit and remote of whatever git repository is the current folder.
+        # Otherwise Prefect would store the commit and remote of the git repository in the current folder.
         deployment.apply(version_info=VersionInfo(type="prefect:simple", version=flow.version or ""))
     except (DeploymentApplyError, PrefectHTTPStatusError) as error:
         reason = error.response.text if isinstance(error, PrefectHTTPStatusError) else str(error)
@@ -178,5 +173,5 @@ def _prune(
 
 
 def _is_by_hand(slug: str | None) -> bool:
-    """Whether an operator made the schedule: it has no slug, or one that we gave it."""
+    """Whether an operator made the schedule: it has no slug, or one that we gave it later."""
     return not slug or slug.startswith(BY_HAND)

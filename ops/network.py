@@ -1,4 +1,4 @@
-"""What the environment says of the network, made safe for this process and its children.
+"""Corrects the network settings of the environment for this process and its children.
 
 May not import prefect, which reads the environment when it is imported.
 """
@@ -12,19 +12,19 @@ import httpx
 from sivera.errors import ConfigurationError
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-"""The variables that name a proxy; each is also read in capitals."""
+"""The variables that name a proxy, also in capitals."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare_network() -> None:
-    """Keep clients from using a proxy for this machine; ConfigurationError if a proxy or a certificate is unusable."""
+    """Keep clients from using a proxy for this machine; ConfigurationError if a proxy or certificate is bad."""
     given = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     # Brackets around an IPv6 address make httpx fail.
     hosts = (each.strip(" []") for each in given.split(","))
-    spared = dict.fromkeys([*(host for host in hosts if host and _is_readable(host)), *LOOPBACK])
-    # urllib, and with it the client of websockets, takes the star only where it is alone.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in spared else ",".join(spared)
+    direct = dict.fromkeys([*(host for host in hosts if host and _is_readable(host)), *LOOPBACK])
+    # urllib, which the websockets client uses, accepts the star only on its own.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in direct else ",".join(direct)
     for name in (spelt for each in PROXIES for spelt in (each, each.upper()) if os.environ.get(spelt)):
         _check_proxy(name, os.environ[name])
     if certificates := os.environ.get("SSL_CERT_FILE"):
@@ -32,15 +32,15 @@ def prepare_network() -> None:
             ssl.create_default_context(cafile=certificates)
         except OSError as error:
             raise ConfigurationError(
-                f"SSL_CERT_FILE names {certificates}, from which no certificates can be read ({error.strerror}): "
+                f"SSL_CERT_FILE names {certificates}, which has no readable certificates ({error.strerror}): "
                 "correct it, or unset it"
             ) from None
 
 
 def split_server_password() -> None:
-    """Move user and password from PREFECT_API_URL to PREFECT_API_AUTH_STRING, by which Prefect authenticates.
+    """Move user and password from PREFECT_API_URL to PREFECT_API_AUTH_STRING.
 
-    Its websockets would not take them from the URL, and what shows the URL would show them.
+    Prefect's websockets ignore them in the URL, and whatever shows the URL would show them.
     """
     url = os.environ.get("PREFECT_API_URL", "").strip()
     if not url:
@@ -48,14 +48,14 @@ def split_server_password() -> None:
     os.environ["PREFECT_API_URL"] = url
     try:
         parts = urlsplit(url)
-        # A name that has no form in the DNS is a ValueError, too.
+        # A name that the DNS cannot have is a ValueError too.
         is_name = bool((parts.hostname or "").encode("idna"))
         is_address = parts.scheme in ("http", "https") and is_name and parts.port != 0
     except ValueError:
         is_address = False
     if not is_address or "@" in f"{parts.path}{parts.query}{parts.fragment}":
         raise ConfigurationError(
-            "PREFECT_API_URL is not an address like https://HOST/api: correct it; user and password belong into "
+            "PREFECT_API_URL is not an address like https://HOST/api: correct it; user and password belong in "
             "PREFECT_API_AUTH_STRING, as user:password"
         )
     if parts.username is not None:
@@ -65,13 +65,13 @@ def split_server_password() -> None:
 
 
 def forget_libpq() -> None:
-    """Forget what the environment says to clients of PostgreSQL, such as PGSERVICE: it is meant for another server."""
+    """Remove the variables of PostgreSQL's clients, such as PGSERVICE: they are meant for another server."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
 
 
 def _is_readable(host: str) -> bool:
-    """Whether httpx can read this entry of NO_PROXY: one that it cannot, such as fd00::/8, makes all its calls fail."""
+    """Whether httpx accepts this entry of NO_PROXY. One that it rejects, such as fd00::/8, fails every call."""
     try:
         httpx.URL(host if "://" in host else f"all://[{host}]" if host.count(":") > 1 else f"all://*{host}")
     except httpx.InvalidURL:

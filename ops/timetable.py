@@ -4,6 +4,7 @@ Prefect ignores a misspelt key, and a wrong parameter shows only when the run cr
 that names the deployment, the key and the remedy.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -12,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
 
 import yaml
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.server.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, Field, ValidationError
 from yaml.constructor import ConstructorError
 
@@ -22,13 +23,11 @@ from sivera.errors import ConfigurationError
 from sivera.values import Value
 
 BY_HAND = "by-hand-"
-"""The prefix of the slugs of schedules that an operator made in the UI."""
-
-CRON_FIELDS = 5
+"""The slug prefix of schedules that an operator made in the UI."""
 
 T = TypeVar("T")
 Flows = Mapping[str, Flow[..., Any]]
-"""The flow of each entrypoint."""
+"""Flows by entrypoint."""
 
 
 def _check(is_right: Callable[[Any], object], message: str) -> AfterValidator:
@@ -45,7 +44,14 @@ def _is_cron(value: str) -> bool:
         CronSchedule(cron=value)
     except ValidationError:
         return False
-    return len(value.split()) == CRON_FIELDS
+    return len(value.split()) == 5
+
+
+def _has_a_next_time(cron: str) -> bool:
+    try:
+        return bool(asyncio.run(CronSchedule(cron=cron).get_dates(n=1)))
+    except ValueError:  # of croniter, after it has looked for years
+        return False
 
 
 NAME = _check(
@@ -53,8 +59,9 @@ NAME = _check(
     f"'{{}}' is not a name: write lower-case letters, digits and dashes, not '{BY_HAND}' first",
 )
 CRON = _check(_is_cron, "'{}' is not a cron expression: write five fields, such as '0 * * * *'")
+SOME_DAY = _check(_has_a_next_time, "'{}' names a day that never comes: write one that its month has")
 TIMEZONE = _check(
-    available_timezones().__contains__,  # it reads a folder tree: once is enough
+    available_timezones().__contains__,  # reads a folder tree, so it is called only once
     "'{}' is not a time zone: write an IANA name, such as UTC or Europe/Berlin",
 )
 ENTRYPOINT = _check(
@@ -63,14 +70,14 @@ ENTRYPOINT = _check(
 )
 OUR_POOL = _check(lambda name: name == WORK_POOL, f"'{{}}' is not our work pool: write {WORK_POOL}")
 OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it, pruning and automations need it")
-NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
+NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list at least one")
 
 
 class Loader(yaml.SafeLoader):
-    """Reads YAML; of a key that comes twice, PyYAML would drop the first without a word."""
+    """Refuses duplicate keys. PyYAML silently keeps only the last of two equal keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping, each key of which comes once."""
+        """Return a mapping without duplicate keys."""
         lines = {str(key.value): key.start_mark for key, _ in node.value}
         for name in _repeated(str(key.value) for key, _ in node.value):
             raise ConstructorError(problem=f"the key '{name}' comes twice", problem_mark=lines[name])
@@ -78,17 +85,17 @@ class Loader(yaml.SafeLoader):
 
 
 class Schedule(Value):
-    """When a deployment runs, and with which parameters in place of the deployment's."""
+    """When a deployment runs, and the parameters that replace the deployment's."""
 
     slug: Annotated[str, NAME]
-    cron: Annotated[str, CRON]
+    cron: Annotated[str, CRON, SOME_DAY]
     timezone: Annotated[str, TIMEZONE]
     active: bool = True
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConcurrencyLimit(Value):
-    """How many runs of a deployment may run at once, and what happens to one more."""
+    """How many runs of a deployment may be active at once, and what happens to the next one."""
 
     limit: int = Field(ge=1)
     collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"]
@@ -118,7 +125,7 @@ class Deployment(Value):
 
 
 class Timetable(Value):
-    """The whole file. It has no steps for `pull`, because the flows are installed beside the worker."""
+    """The whole file. `pull` is empty because the flows are installed beside the worker."""
 
     name: str
     prefect_version: str | None = Field(default=None, alias="prefect-version")
@@ -128,13 +135,13 @@ class Timetable(Value):
 
 
 def find_timetable() -> Path:
-    """Return the path of prefect.yaml: beside this file in an installed package, else at the checkout's root."""
+    """Return the path of prefect.yaml: beside this file in an installed package, at the root of a checkout."""
     packaged = Path(__file__).with_name("prefect.yaml")
     return packaged if packaged.exists() else Path(__file__).parents[1] / "prefect.yaml"
 
 
 def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
-    """Read and check the package's prefect.yaml or another file; return it with the flow of each entrypoint."""
+    """Read and check a timetable, by default the package's; return it with its flows."""
     path = path or find_timetable()
     try:
         raw = Loader(path.read_text(encoding="utf-8")).get_single_data()
@@ -145,7 +152,7 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
     try:
         timetable = Timetable.model_validate(raw)
     except ValidationError as error:
-        raise _refusal(path, [_explain(detail, raw) for detail in error.errors()]) from None
+        raise _invalid(path, [_explain(detail, raw) for detail in error.errors()]) from None
     flows: dict[str, Flow[..., Any]] = {}
     problems = list(_duplicates(timetable))
     for deployment in timetable.deployments:
@@ -161,12 +168,12 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
             flows[deployment.entrypoint] = flow
             problems += [f"{place}, {problem}" for problem in _check_parameters(deployment, flow)]
     if problems:
-        raise _refusal(path, problems)
+        raise _invalid(path, problems)
     return timetable, flows
 
 
 def full_names(timetable: Timetable, flows: Flows) -> dict[str, Deployment]:
-    """Return the deployments by 'flow/deployment', in the file's order."""
+    """Return the deployments by 'flow/deployment', in the order of the file."""
     return {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
 
 
@@ -194,10 +201,10 @@ def _misfit(flow: Flow[..., Any], parameters: dict[str, Any]) -> str | None:
 
 def _duplicates(timetable: Timetable) -> Iterator[str]:
     for _, name in _repeated((each.entrypoint, each.name) for each in timetable.deployments):
-        yield f"deployment '{name}', key 'name': listed twice for its flow: give one another name"
+        yield f"deployment '{name}', key 'name': listed twice for its flow: rename one"
     for deployment in timetable.deployments:
         for slug in _repeated(schedule.slug for schedule in deployment.schedules):
-            yield f"deployment '{deployment.name}', schedule '{slug}', key 'slug': listed twice: give one another slug"
+            yield f"deployment '{deployment.name}', schedule '{slug}', key 'slug': listed twice: rename one"
 
 
 def _repeated(names: Iterable[T]) -> list[T]:
@@ -205,7 +212,7 @@ def _repeated(names: Iterable[T]) -> list[T]:
 
 
 def _explain(detail: Mapping[str, Any], raw: Any) -> str:
-    """Return one of pydantic's errors as a line that names deployment, schedule and key."""
+    """Turn an error of pydantic into a line that names the deployment, schedule and key."""
     entry, keys, places = raw, list(detail["loc"]), []
     for kind, label in (("deployments", "name"), ("schedules", "slug")):
         if keys[:1] == [kind] and len(keys) > 1:
@@ -222,7 +229,7 @@ def _explain(detail: Mapping[str, Any], raw: Any) -> str:
     return ": ".join(filter(None, (", ".join(places), message)))
 
 
-def _refusal(path: Path, problems: Sequence[str]) -> ConfigurationError:
+def _invalid(path: Path, problems: Sequence[str]) -> ConfigurationError:
     return ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
 
 

@@ -1,5 +1,5 @@
 """The HTTP API: starts jobs for callers that used to call the cron endpoints.
 
 A call passes `guard` (the secret), then `app` (routes and parameters), then `runs` (Prefect). All of it is
-asynchronous: a caller that waits for minutes holds up nobody else.
+asynchronous, so a caller that waits for minutes does not delay others.
 """

@@ -1,4 +1,4 @@
-"""What the HTTP API answers: always JSON, `success` first."""
+"""The answers of the HTTP API, always JSON with `success` first."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from sivera.values import Value
 
 
 class Run(Value):
-    """A run of a job, and its page in the Prefect UI."""
+    """A run of a job; `url` is its page in the Prefect UI."""
 
     id: UUID
     name: str
@@ -22,13 +22,13 @@ class Run(Value):
 
 
 class Healthy(Value):
-    """The Prefect server answers, and there is a secret to compare with."""
+    """Jobs can be started."""
 
     success: Literal[True] = True
 
 
 class Started(Healthy):
-    """The run was created; it has not ended yet."""
+    """The run was created and has not ended yet."""
 
     run: Run
 
@@ -43,7 +43,7 @@ class Finished(Value):
 
 
 class ScheduleEntry(Value):
-    """A schedule of one of a job's deployments; `cron` is null for other kinds of schedules."""
+    """A schedule of one of a job's deployments; `cron` is null if it is an interval or an RRULE."""
 
     deployment: str
     slug: str | None
@@ -53,7 +53,7 @@ class ScheduleEntry(Value):
 
 
 class Result(Value):
-    """How the last run ended, cancelled ones left out."""
+    """How the last run ended that was not cancelled."""
 
     success: bool
     state: str
@@ -63,7 +63,7 @@ class Result(Value):
 
 
 class JobEntry(Value):
-    """A job, when it runs next, and how it went last."""
+    """A job, its next run and the result of its last one."""
 
     name: str
     description: str | None
@@ -86,7 +86,7 @@ class Misfit(Value):
 
 
 class Refusal(Value):
-    """Why the call was refused. 404 names the `jobs`, 409 the `run` that is under way, 422 the `errors`."""
+    """Why the call was refused. 404 lists the `jobs`, 409 names the active `run`, and 422 lists the `errors`."""
 
     success: Literal[False] = False
     message: str
@@ -104,18 +104,18 @@ class RefusedError(Exception):
         self._body = Refusal(message=message, **more)
 
     def response(self) -> JSONResponse:
-        """Return it as an answer."""
+        """Return the response."""
         return JSONResponse(self._body.model_dump(mode="json", exclude_none=True), self._status, self._headers)
 
 
 def unavailable(message: str) -> RefusedError:
-    """Return the refusal that asks the caller to try again in a moment."""
+    """Return a refusal that asks the caller to try again soon."""
     return RefusedError(503, message, {"Retry-After": "5"})
 
 
 @contextmanager
 def refusing_misfits(where: str = "") -> Iterator[None]:
-    """Refuse the call if pydantic finds a value invalid while the body runs; `where` says what the body reads."""
+    """Answer 422 if pydantic raises within the context; `where` is what is read there, such as 'query'."""
     try:
         yield
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The routes of the HTTP API; its OpenAPI document says what each takes and answers."""
+"""The routes of the HTTP API. Its OpenAPI document describes their parameters and answers."""
 
 import asyncio
 import logging
@@ -26,13 +26,12 @@ from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.connect import PREFIX, ConnectPages
 from ops.api.connections import route
-from ops.api.fresh import STATEMENT_SECONDS, Fresh, check_database, read_secret
-from ops.api.guard import Guard
+from ops.api.guard import Cached, Guard, read_secret
 from ops.api.jobs import Job
-from ops.api.openapi import describe
+from ops.api.openapi import HEALTH, JOBS, METRICS, OPENAPI, describe
 from ops.api.runs import Runs, to_run
 from sivera.clock import read_clock
-from sivera.database import engine_on
+from sivera.database import check_writes, engine_on
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
@@ -41,31 +40,30 @@ from sivera.proxies import reason_of
 from sivera.settings import read_settings
 from sivera.values import Value
 
-HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
-
 PREFECT_TIMEOUT = httpx.Timeout(10.0, connect=1.5)
+STATEMENT_SECONDS = 5
 
 logger = logging.getLogger("sivera.api")
 
 
 @dataclass(frozen=True)
 class Times:
-    """How long the API takes for what; all in seconds."""
+    """Times of the API, in seconds."""
 
-    secret_fresh: float = 3.0
-    """A secret that was read from the Prefect server, and the database's health, is used for this long."""
+    cache: float = 3.0
+    """How long the secret and the database's health are cached."""
     wrong_secret: float = 1.0
-    """The answer to a wrong secret is held back for this long."""
+    """How long the answer to a wrong secret is delayed."""
     event: float = 30.0
-    """A run that has ended is asked for its event for this long. Prefect writes events every five seconds."""
+    """How long to look for the event of a run that has ended. Prefect writes events every five seconds."""
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:
-    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
+    """Return the HTTP API of these jobs, by name, for the Prefect server at PREFECT_API_URL."""
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
-    secret = Fresh(partial(read_secret, client), times.secret_fresh)
-    health = Fresh(partial(check_database, client), times.secret_fresh)
+    secret = Cached(partial(read_secret, client), times.cache)
+    health = Cached(partial(_check_database, client), times.cache)
     api = _Api(jobs, client, secret, health, Runs(client, times.event))
 
     @asynccontextmanager
@@ -100,7 +98,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
 
 
 def _connect_pages() -> list[Route]:
-    """Return the pages on which teams connect; while SIVERA_PUBLIC_URL does not fit, a refusal in their place."""
+    """Return the pages on which teams connect accounts, or a refusal in their place if SIVERA_PUBLIC_URL is invalid."""
     try:
         return ConnectPages(read_settings().public_url).routes()
     except ConfigurationError as error:
@@ -117,8 +115,8 @@ def _connect_pages() -> list[Route]:
 class _Api:
     jobs: Mapping[str, Job]
     client: PrefectClient
-    secret: Fresh[CronSecret]
-    database: Fresh[None]
+    secret: Cached[CronSecret]
+    database: Cached[None]
     runs: Runs
 
     async def read_health(self, _request: Request) -> Response:
@@ -127,7 +125,7 @@ class _Api:
         return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:
-        return JSONResponse(describe(self.jobs, HEALTH, METRICS, JOBS))
+        return JSONResponse(describe(self.jobs))
 
     async def read_metrics(self, _request: Request) -> Response:
         url = await aload_database_url(self.client)
@@ -137,7 +135,7 @@ class _Api:
         return _to_json(Listing(jobs=tuple([await self.runs.describe(job) for job in self.jobs.values()])))
 
     async def start(self, job: Job, request: Request) -> Response:
-        """Start a job. What the query says wins over the body, and both over the options of the deployment."""
+        """Start a job. The query overrides the body, and both override the options of the deployment."""
         with refusing_misfits("query"):
             query = job.query.model_validate(_read_query(job, request)).model_dump(mode="json", exclude_unset=True)
         sent = await request.body() if request.method == "POST" else b""
@@ -152,7 +150,7 @@ class _Api:
         return _to_json(answer, 202 if isinstance(answer, Started) else 200)
 
     async def refuse(self, _request: Request, error: Exception) -> Response:
-        """Answer in our own shape whatever goes wrong."""
+        """Turn any error into an answer of our own format."""
         match error:
             case RefusedError():
                 refused = error
@@ -160,35 +158,59 @@ class _Api:
                 refused = RefusedError(404, "There is no such job or path.", jobs=tuple(self.jobs))
             case HTTPException(status_code=405):
                 allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
-                refused = RefusedError(405, "This path does not take that method.", {"Allow": allowed})
+                refused = RefusedError(405, "This path does not allow that method.", {"Allow": allowed})
             case ClientDisconnect():
-                refused = RefusedError(400, "The request was cut off.")  # heard by nobody, and no defect of ours
+                refused = RefusedError(
+                    400, "The request was cut off."
+                )  # nobody reads it, but it is not a defect of ours
             case HTTPException():
                 refused = RefusedError(error.status_code, error.detail, error.headers)
             case ConfigurationError():
                 logger.error("%s", error)
                 refused = unavailable(str(error))
             case httpx.HTTPError():
-                # Not the error's own words: they hold the address of the server.
+                # The error itself would show the address of the server.
                 status = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else None
                 why = reason_of(error, str(self.client.api_url), "PREFECT_API_SSL_CERT_FILE")
                 what = f"failed ({status})" if status else f"does not answer ({why})"
                 logger.error("The Prefect server %s", what)
                 refused = unavailable(f"The Prefect server {what}.")
             case _:
-                refused = RefusedError(500, "This is a defect of the HTTP API: report it with what its log has of it.")
+                refused = RefusedError(
+                    500, "This is a defect of the HTTP API: report it with the traceback in its log."
+                )
         return refused.response()
 
 
+async def _check_database(client: PrefectClient) -> str | None:
+    """Return None if the database accepts writes, otherwise a sentence without host and user. The log says more."""
+    try:
+        url = await aload_database_url(client)
+        await anyio.to_thread.run_sync(_check_writes, url)
+    except ConfigurationError as error:
+        said = str(error)
+    except SQLAlchemyError as error:
+        said = sentence(error)
+    else:
+        return None
+    logger.error("The HTTP API is not healthy: %s", said)
+    return "The database does not answer or takes no writes: `sivera doctor` says more."
+
+
+def _check_writes(url: URL) -> None:
+    with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine:
+        check_writes(engine)
+
+
 def _read_query(job: Job, request: Request) -> dict[str, str | list[str]]:
-    """Return the query: every value of an option that is a list, and the last value of any other."""
+    """Return all values of options that are lists, and the last value of each other option."""
     lists = {name for name, field in job.query.model_fields.items() if get_origin(field.annotation) in (tuple, list)}
     query = request.query_params
     return {name: query.getlist(name) if name in lists else query[name] for name in query}
 
 
 def _read_figures(url: URL) -> bytes:
-    """Return the last collection in Prometheus' text format."""
+    """Return the last collected metrics in Prometheus' text format."""
     try:
         with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine, Session(engine) as session:
             return to_text(read_latest(session), read_clock(session))

@@ -1,4 +1,4 @@
-"""The server under the HTTP API: uvicorn bounds neither the number of connections nor how long a request may arrive."""
+"""The HTTP server: uvicorn, with limits on open connections and on the time that a request may take to arrive."""
 
 import asyncio
 import json
@@ -17,21 +17,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 NO_STORE = "no-cache, no-store, must-revalidate"
 END_SECONDS = 2
-"""How long open calls may still take once the server is told to stop. The runs that they wait for go on."""
+"""How long open calls may still take after the server is told to stop. The runs that they wait for go on."""
 
 
 class Connection(H11Protocol):
-    """A connection of uvicorn's that is closed if there are too many, or if a request takes too long to arrive."""
+    """A connection that is closed if too many are open, or if a request takes too long to arrive."""
 
     most: ClassVar = 500
-    """How many are open at once, busy or idle. Systems let a process open 1,024 files."""
+    """How many may be open, busy or idle. Systems usually allow a process 1,024 open files."""
     request_seconds: ClassVar = 10.0
-    """How long a request may take to arrive, from the connection or its first byte on to the end of its body."""
+    """How long a request may take to arrive, from the connection or its first byte to the end of its body."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or refuse it."""
+        """Accept a connection, or refuse it."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open.", ("Retry-After", "5"))
@@ -39,12 +39,12 @@ class Connection(H11Protocol):
             self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and begin or end the time that a request may take."""
+        """Read on, and start or stop the clock of the request."""
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Go on with a request that came right behind the one that was answered."""
+        """Start the clock of a request that arrived right behind the one that was answered."""
         super().on_response_complete()
         if self.conn.their_state is not h11.IDLE or self.conn.trailing_data[0]:
             self._unset_keepalive_if_required()
@@ -56,10 +56,10 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, or has too large a head, about which h11 gives the hint 431."""
+        """Answer what is not HTTP with 400, and headers that are too large with 431, as h11 hints."""
         hint = getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST)
         if hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            msg = "The head of the request is too large."
+            msg = "The headers of the request are too large."
         self._refuse(HTTPStatus(hint), msg)
 
     def _watch(self) -> None:
@@ -75,7 +75,7 @@ class Connection(H11Protocol):
 
     def _give_up(self) -> None:
         if self.conn.their_state is h11.SEND_BODY and self.cycle.response_started:
-            self.transport.abort()  # it was refused, and goes on sending its body
+            self.transport.abort()  # it was refused, but still sends its body
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive.")
 
@@ -91,7 +91,7 @@ class Connection(H11Protocol):
 
 
 def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvicorn.Server:
-    """Return an HTTP server, such as that of the API. It logs no request, which may hold a secret or a code."""
+    """Return an HTTP server. It does not log requests, which may hold a secret or a code."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -103,7 +103,7 @@ def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvic
             headers=[("Cache-Control", NO_STORE)],
             ws="none",
             lifespan="on",
-            # Longer than proxies keep an idle connection (nginx: 60 s), or they may use one that is being closed.
+            # Longer than proxies keep idle connections (nginx: 60 s); otherwise they may use one that is being closed.
             timeout_keep_alive=75,
             timeout_graceful_shutdown=END_SECONDS,
         )
@@ -111,7 +111,7 @@ def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvic
 
 
 def route(path: str, endpoint: Callable[[Request], Awaitable[Response]], *methods: str) -> Route:
-    """Return a route of these methods alone: Starlette would answer HEAD as GET, and start a run or use up a code."""
+    """Return a route for these methods only: Starlette would answer HEAD like GET, and start a run or use up a code."""
     made = Route(path, endpoint)
     made.methods = set(methods)
     return made

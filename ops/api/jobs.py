@@ -1,4 +1,4 @@
-"""The jobs that the HTTP API starts: what prefect.yaml deploys."""
+"""The jobs that the HTTP API can start: those that prefect.yaml deploys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,13 @@ from ops.timetable import read_timetable
 
 MAIN_DEPLOYMENT = "all"
 OPTIONS = "options"
-"""The parameter of a job's flow that holds its options."""
-
-MAX_WAIT_SECONDS = 300
-"""As long as the longest job may take."""
+"""The flow parameter that holds a job's options."""
 
 WAIT = Field(
     default=0,
     ge=0,
-    le=MAX_WAIT_SECONDS,
-    description="Seconds to wait for the end of the run; 0 answers as soon as it is started.",
+    le=300,  # the timeout of the longest job
+    description="Seconds to wait for the run to end; 0 answers as soon as it is created.",
 )
 
 
@@ -35,12 +32,12 @@ class Job:
 
     @property
     def deployment(self) -> str:
-        """The deployment that a call starts, as 'flow/deployment'."""
+        """The full name of the deployment that a call starts."""
         return f"{self.name}/{MAIN_DEPLOYMENT}"
 
     @cached_property
     def query(self) -> type[BaseModel]:
-        """What a query may hold: `wait`, and the options. A query cannot write an object; such options need a body."""
+        """The parameters of a query: `wait` and the options, except objects, which only a body can express."""
         flat: dict[str, Any] = {
             name: (field.annotation, field)
             for name, field in self.options.model_fields.items()
@@ -52,7 +49,7 @@ class Job:
 
 
 def read_jobs(timetable_path: Path | None = None) -> Mapping[str, Job]:
-    """Return the job of each flow of which the timetable has the deployment 'all', by its name. Each has options."""
+    """Return, by name, the job of each flow that has a deployment 'all' in the timetable."""
     timetable, flows = read_timetable(timetable_path)
     return {
         flow.name: Job(flow.name, each.description.strip(), flow.fn.__annotations__[OPTIONS])

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API, from the models of what it takes and answers."""
+"""The OpenAPI document of the HTTP API, built from the models of its parameters and answers."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,13 +10,16 @@ from pydantic.json_schema import models_json_schema
 from ops.api.answers import Finished, Healthy, Listing, Refusal, Started
 from ops.api.jobs import Job
 
+HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
+"""`JOBS` lists the jobs, and each job is below it."""
+
 SECRET = "secret"  # noqa: S105 - the name of the security scheme
 
 Schema = dict[str, Any]
 
 
-def describe(jobs: Mapping[str, Job], health: str, metrics: str, index: str) -> Schema:
-    """Return the OpenAPI document for these paths; `index` lists the jobs, and each job is below it."""
+def describe(jobs: Mapping[str, Job]) -> Schema:
+    """Return the OpenAPI document."""
     answers = (Healthy, Listing, Started, Finished, Refusal)
     taken = {model for job in jobs.values() for model in (job.options, job.query)}
     refs, schemas = models_json_schema(
@@ -66,10 +69,10 @@ def describe(jobs: Mapping[str, Job], health: str, metrics: str, index: str) -> 
             "version": version("sivera-jobs"),
         },
         "paths": {
-            health: read("Say whether jobs can be started", health_answers, is_open=True),
-            metrics: read("Return the last collection of collect-metrics in Prometheus' text format", figures),
-            index: read("List the jobs: their schedules, the next run, and the last result", listing),
-            **{f"{index}/{name}": {m: start(job, m) for m in ("get", "post")} for name, job in jobs.items()},
+            HEALTH: read("Say whether jobs can be started", health_answers, is_open=True),
+            METRICS: read("Return the last collection of collect-metrics in Prometheus' text format", figures),
+            JOBS: read("List the jobs: their schedules, the next run, and the last result", listing),
+            **{f"{JOBS}/{name}": {m: start(job, m) for m in ("get", "post")} for name, job in jobs.items()},
         },
         "components": {
             "schemas": schemas["$defs"],

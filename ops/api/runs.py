@@ -1,4 +1,4 @@
-"""The runs of the jobs: found, started, waited for and listed, with Prefect's own client."""
+"""Starts runs of the jobs, waits for them and describes them, with Prefect's own client."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
@@ -21,7 +21,7 @@ from blocks.deployments import PAGE
 from blocks.server import links
 from ops.api.answers import Finished, JobEntry, RefusedError, Result, Run, ScheduleEntry, Started, refusing_misfits
 from ops.api.jobs import OPTIONS, Job
-from ops.stack.runs import UNDER_WAY, is_kept_out
+from ops.stack.runs import ACTIVE, was_skipped
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
 from tasks.job_runs import SCHEDULED, WENT, in_state
@@ -29,22 +29,20 @@ from tasks.job_runs import SCHEDULED, WENT, in_state
 POLL_SECONDS = 0.5
 
 CLOCK_MARGIN = timedelta(seconds=5)
+"""How far the server's clock may be ahead of ours."""
 
 logger = logging.getLogger("sivera.api")
 
 
 class Runs:
-    """The runs of jobs on a Prefect server.
-
-    Any method raises httpx.HTTPError if the server does not answer, and ConfigurationError if it lacks a deployment.
-    """
+    """The runs of jobs on a Prefect server. Every method raises httpx.HTTPError if the server does not answer."""
 
     def __init__(self, client: PrefectClient, event_seconds: float) -> None:
         self._client, self._event_seconds = client, event_seconds
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self, job: Job, given: Mapping[str, Any]) -> FlowRun:
-        """Start a job with options, as JSON types, that replace those of its deployment; return its run."""
+        """Start a job and return its run. The given options, as JSON types, replace those of its deployment."""
         try:
             deployment = await self._client.read_deployment_by_name(job.deployment)
         except ObjectNotFound:
@@ -55,20 +53,20 @@ class Runs:
             with refusing_misfits():
                 job.options.model_validate(options)
             parameters[OPTIONS] = options
-        # One caller at a time, so that the second one sees the run of the first.
+        # One caller at a time: the second has to see the first one's run.
         async with self._starting[job.name]:
             await self._refuse_if_running(job)
             run = await self._client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters=parameters,
-                # Prefect's client repeats a request if its answer was lost.
+                # Prefect's client sends a request again if the answer was lost.
                 idempotency_key=str(uuid4()),
             )
         logger.info("Started %s as run %s", job.deployment, run.id)
         return run
 
     async def wait(self, job: Job, run: FlowRun, seconds: float) -> Started | Finished:
-        """Wait for the end of a run, this long at most; RefusedError if it was cancelled for another one."""
+        """Wait this long for a run to end; RefusedError if it was cancelled because another one is running."""
         until = time.monotonic() + seconds
         while not (run.state and run.state.is_final()):
             rest = until - time.monotonic()
@@ -80,8 +78,8 @@ class Runs:
             except ObjectNotFound:
                 return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
             except httpx.HTTPError:
-                continue  # the run goes on while the server is away for a moment
-        if is_kept_out(run):
+                continue  # the run goes on even if the server is away for a moment
+        if was_skipped(run):
             await self._refuse_if_running(job)
             raise _overlap(run)
         return Finished(
@@ -92,7 +90,7 @@ class Runs:
         )
 
     async def describe(self, job: Job) -> JobEntry:
-        """Return a job with its schedules, its next run and its last result."""
+        """Return a job's schedules, its next run and its last result."""
         flow = _flow(job)
         deployments, following, last = await asyncio.gather(
             self._client.read_deployments(flow_filter=flow, limit=PAGE),
@@ -124,15 +122,14 @@ class Runs:
                 for each in deployment.schedules
             ),
             next_run=following[0].next_scheduled_start_time if following else None,
-            last_result=_result(last[0]) if last else None,
+            last_result=next((_result(run, run.state) for run in last if run.state), None),
         )
 
     async def _refuse_if_running(self, job: Job) -> None:
-        # A run that is due counts as well: the server would cancel the one of the two that a worker takes second.
-        # The margin allows for a server's clock that is ahead of ours.
+        # A run that is due counts too: the server would cancel whichever of the two a worker picks up second.
         due = {"before_": datetime.now(UTC) + CLOCK_MARGIN}
         for wanted in (
-            FlowRunFilter(state=UNDER_WAY),
+            FlowRunFilter(state=ACTIVE),
             FlowRunFilter.model_validate({"state": in_state(SCHEDULED), "next_scheduled_start_time": due}),
         ):
             if found := await self._client.read_flow_runs(flow_filter=_flow(job), flow_run_filter=wanted, limit=1):
@@ -151,14 +148,13 @@ class Runs:
             with suppress(httpx.HTTPError):
                 found = (await self._client.request("POST", "/events/filter", json=wanted)).json()["events"]
                 if found:
-                    payload: dict[str, Any] = found[0]["payload"]
-                    return payload
+                    return dict(found[0]["payload"])
             await asyncio.sleep(POLL_SECONDS)
         return None
 
 
 def to_run(run: FlowRun) -> Run:
-    """Return what the API says about a run."""
+    """Return a run as the API shows it."""
     return Run(id=run.id, name=run.name, url=links().run(run.id) or None)
 
 
@@ -170,13 +166,8 @@ def _overlap(run: FlowRun) -> RefusedError:
     return RefusedError(409, ANOTHER_INSTANCE, run=to_run(run))
 
 
-def _result(run: FlowRun) -> Result | None:
-    if run.state is None:
-        return None
+def _result(run: FlowRun, state: State) -> Result:
+    name = state.name or state.type.value
     return Result(
-        success=run.state.is_completed(),
-        state=run.state.name or run.state.type.value,
-        message=run.state.message,
-        ended_at=run.end_time,
-        run=to_run(run),
+        success=state.is_completed(), state=name, message=state.message, ended_at=run.end_time, run=to_run(run)
     )

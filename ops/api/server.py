@@ -1,4 +1,4 @@
-"""The HTTP API as a process: it starts only with a secret, and ends in good order."""
+"""`sivera api`: serves the HTTP API. It starts only if its secret is set."""
 
 import ipaddress
 import logging
@@ -11,18 +11,17 @@ from cyclopts.validators import Number
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cron_secret import load_cron_secret
-from ops.api.app import JOBS, create_app
+from ops.api.app import create_app
 from ops.api.connections import make_server
 from ops.api.jobs import read_jobs
+from ops.api.openapi import JOBS
 from ops.commands.tables import say
 from ops.stack.processes import free_port
 from ops.stack.stack import API_PORT, BUSY_SECONDS
 from sivera.errors import ConfigurationError
 
-BACKLOG = 128
-
 RETRIES = 1
-"""Prefect's client would try five times, for a minute: a caller should hear of it sooner."""
+"""Prefect's client would retry five times, for a minute. Callers should not wait that long."""
 
 
 def api(
@@ -45,14 +44,14 @@ def api(
         address, bound = listener.getsockname()[:2]
         say(f"The HTTP API is at http://{f'[{address}]' if ':' in address else address}:{bound}{JOBS}")
         if not ipaddress.ip_address(address).is_loopback:
-            say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
+            say("Other machines can reach it, and HTTP does not encrypt the secret: put it behind a proxy with TLS.")
         make_server(create_app(jobs)).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise ConfigurationError(
             f"the HTTP API cannot listen on {host}, port {port} ({error.strerror}): "

@@ -1,4 +1,4 @@
-"""`sivera accounts`: the ad accounts. Listing them needs no Prefect, so none is imported here."""
+"""`sivera accounts`: the ad accounts. Listing them works without Prefect, so this module does not import it."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from ops.commands.session import AccountId, Flag, open_resources, open_session
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries
+from sivera.alerts.options import DEFAULTS
+from sivera.alerts.queries import stale_accounts
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.queries import get_credential
 from sivera.models import AdAccount, SyncPart
-from sivera.platforms.base import REPORTS_LAG
 from sivera.sync.part_queries import approve_removals as approve_held
 from sivera.sync.part_queries import has_open_requests, parts_by_account
 from sivera.sync.parts import Part, PartKind
@@ -29,38 +30,25 @@ if TYPE_CHECKING:
 
 accounts = App(name="accounts")
 
-OVERDUE = timedelta(hours=2)
-"""The job is hourly: two runs have left out an account that synced longer ago and has no trouble."""
-
 PATIENCE_SECONDS = 60
-"""How long a person at the terminal waits for a platform that wants no calls."""
+"""How long a person at the terminal waits for a platform that throttles us."""
 
 
 @accounts.command(name="list")
 def list_accounts() -> None:
-    """List the ad accounts: whose, when each last synced, and why not."""
+    """List the ad accounts: their teams, when each last synced, and what is wrong."""
     with open_session() as session:
         found = queries.list_accounts(session)
         parts = parts_by_account(session)
+        lacks = {one.id: one.lacks for one in stale_accounts(session, timedelta(hours=DEFAULTS.stale_hours))}
         now = read_clock(session)
     reasons = [
-        (account, why_not(account, status, reason, now, parts.get(account.id, ())))
+        (account, why_not(account, status, reason, now, parts.get(account.id, ()), lacks.get(account.id)))
         for account, _, status, reason in found
     ]
     print_table(
         ("id", "team", "platform", "name", "platform's id", "last synced (UTC)", "parts"),
-        [
-            (
-                str(account.id),
-                team,
-                account.platform,
-                account.name,
-                account.external_id,
-                to_minute(account.last_synced_at) if account.last_synced_at else "never",
-                _parts(parts.get(account.id, ())),
-            )
-            for account, team, *_ in found
-        ],
+        [_row(account, team, parts.get(account.id, ())) for account, team, *_ in found],
         "There are no ad accounts. Connect a grant that reaches some: sivera credentials connect --help",
         [f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
     )
@@ -68,13 +56,13 @@ def list_accounts() -> None:
 
 @accounts.command(name="sync")
 def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002 - its name
-    """Sync one ad account now, in this terminal, beside whatever else runs; the run is seen in the UI too.
+    """Sync one ad account now, in this terminal, even while other runs are active. The UI shows the run too.
 
     Args:
         id: Our id of the account, as `sivera accounts list` shows it.
         full: Read everything, and find what vanished.
     """
-    # The output says everything, and the UI shows the run's log. Prefect reads this when it is imported.
+    # The output is enough here, and the UI shows the run's log. Prefect reads this when it is imported.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     from blocks.server import links  # noqa: PLC0415
     from flows.sync_campaigns import sync_campaigns  # noqa: PLC0415
@@ -113,15 +101,23 @@ def approve_removals(id: AccountId, /) -> None:  # noqa: A002 - its name
         queries.find_account(session, id)
         held = approve_held(session, id)
     if not held:
-        raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
+        raise ConfigurationError(f"account {id} has no held removals: `sivera accounts list` names those that do")
     say(f"The next full sync of account {id} removes the campaigns that vanished ({held} when last counted).")
     say(f"To do it now: sivera accounts sync {id} --full")
 
 
 def why_not(
-    account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime, parts: Sequence[SyncPart]
+    account: AdAccount,
+    grant_status: str,
+    grant_reason: str | None,
+    now: datetime,
+    parts: Sequence[SyncPart],
+    lacks: str | None = None,
 ) -> str:
-    """Say why an account does not sync or lacks something, and what helps. Say nothing if all is well."""
+    """Say what is wrong with an account and what helps; nothing if all is well.
+
+    `lacks` is what an alert would say it lacks; see `StaleAccount`.
+    """
     if account.status != queries.ACTIVE:
         return f"The account is {account.status} at the platform."
     if grant_status != queries.ACTIVE:
@@ -134,23 +130,25 @@ def why_not(
         said.append(f"Its grant has not listed it since {to_minute(account.unlisted_since)} UTC.")
     said += [sentence for part in parts for sentence in _remarks(part, account.id)]
     if account.next_attempt_at and now < account.next_attempt_at <= now + queries.SLOW_LANE_LONGEST:
-        said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")
+        said.append(f"Runs skip it until {to_minute(account.next_attempt_at)} UTC.")
     synced_at = account.last_synced_at
     if synced_at and synced_at > now:
-        said.append(f"Its last sync is of {to_minute(synced_at)} UTC, ahead of the database's clock, and is ignored.")
-    is_synced = synced_at is not None and timedelta() <= now - synced_at <= OVERDUE
-    if is_synced and account.reports_as_of and now - account.reports_as_of > REPORTS_LAG + OVERDUE:
+        said.append(f"Its last sync, at {to_minute(synced_at)} UTC, is ahead of the database's clock, and is ignored.")
+    if lacks == "reports" and account.reports_as_of:
         said.append(f"Its campaigns are synced, and its last report is of {to_minute(account.reports_as_of)} UTC.")
-    if synced_at is None and not said:
+    elif lacks == "full":
+        said.append(f"It had no good full sync for two days. Try one: sivera accounts sync {account.id} --full")
+    elif lacks and not said:
+        said.append("No run has reached it lately: run `sivera doctor`.")
+    elif synced_at is None and not said:
         said.append("It is new: the next run takes it.")
-    elif not is_synced and not said:
-        said.append("No run has come to it lately: run `sivera doctor`.")
     return " ".join(said)
 
 
-def _parts(parts: Sequence[SyncPart]) -> str:
-    good = sum(not part.error for part in parts)
-    return f"{good} of {len(parts)}" if parts else "-"
+def _row(account: AdAccount, team: str, parts: Sequence[SyncPart]) -> Sequence[object]:
+    good = f"{sum(not part.error for part in parts)} of {len(parts)}" if parts else "-"
+    synced = account.last_synced_at or "never"
+    return account.id, team, account.platform, account.name, account.external_id, synced, good
 
 
 def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
@@ -167,7 +165,7 @@ def _done(summary: SyncSummary) -> str:
     for failure in summary.failures:
         raise SiveraError(failure.what)
     if not summary.synced:
-        raise SiveraError("The platform wants no calls now: the next run takes the account first.")
+        raise SiveraError("The platform throttles us now: the next run takes this account first.")
     (did,) = summary.platforms.values()
     campaigns = f"{did.added} added, {did.changed} changed, {did.unchanged} unchanged, {did.removed} removed"
     return f"Synced. Campaigns: {campaigns}. Days of metrics written: {did.metric_rows}."

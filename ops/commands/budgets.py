@@ -1,4 +1,4 @@
-"""`sivera budgets`: what teams mean to spend in a month. It needs no Prefect."""
+"""`sivera budgets`: the monthly budgets of teams. It works without Prefect."""
 
 from cyclopts import App
 
@@ -8,6 +8,7 @@ from sivera.budgets import queries
 from sivera.budgets.setting import set_team_budget
 from sivera.budgets.wording import format_money
 from sivera.errors import ConfigurationError
+from sivera.models import TeamBudget
 from sivera.values import PlatformName
 
 budgets = App(name="budgets")
@@ -17,15 +18,15 @@ budgets = App(name="budgets")
 def set_budget(
     *, team: Name, amount: str, currency: str, platform: PlatformName | None = None, account: Id | None = None
 ) -> None:
-    """Set what a team means to spend in each calendar month; check-budgets compares it with what is spent.
+    """Set how much a team plans to spend in each calendar month; check-budgets compares it with the actual spending.
 
-    It is for all accounts of the team in the currency, or only for those of a platform, or for one. Given again for the
-    same accounts, it replaces the amount.
+    It covers all of the team's accounts in the currency, those on one platform, or one account. Setting it again for
+    the same accounts replaces the amount.
 
     Args:
         team: The team, as `sivera accounts list` shows it.
-        amount: The amount a month, such as 5000 or 1234.50.
-        currency: The currency, such as USD; accounts in others are not counted.
+        amount: The amount per month, such as 5000 or 1234.50.
+        currency: The currency, such as USD; accounts in other currencies do not count.
         platform: Only for the team's accounts on this platform.
         account: Only for this account; our id, as `sivera accounts list` shows it.
     """
@@ -33,13 +34,13 @@ def set_budget(
         written = set_team_budget(session, team, amount, currency, platform, account)
         money = format_money(written.amount, written.currency)
         what = f"account {account}" if account else platform.value if platform else "all its accounts"
-        said = f"Budget {written.id}: {team} means to spend {money} a month on {what}."
+        said = f"Budget {written.id}: {team} plans to spend {money} a month on {what}."
     say(said)
 
 
 @budgets.command(name="list")
 def list_budgets() -> None:
-    """List the budgets that teams set: for which accounts, and how much a month."""
+    """List the budgets of teams: their accounts, and the amount per month."""
     with open_session() as session:
         found = queries.list_team_budgets(session)
         counted = {budget.id: 0 for budget, *_ in found}
@@ -49,22 +50,20 @@ def list_budgets() -> None:
     print_table(
         ("id", "team", "for", "amount a month", "accounts"),
         [
-            (
-                str(budget.id),
-                team,
-                f"{budget.account_id} ({account})" if account else budget.platform or "all",
-                format_money(budget.amount, budget.currency),
-                str(counted[budget.id]),
-            )
+            (budget.id, team, _scope(budget, account), format_money(budget.amount, budget.currency), counted[budget.id])
             for budget, team, account in found
         ],
-        "No team has set a budget. Set one: sivera budgets set --help",
+        "No budgets are set. Set one: sivera budgets set --help",
         [
-            f"Budget {budget.id}: none of its accounts is in {budget.currency}, so nothing is counted."
+            f"Budget {budget.id}: none of its accounts uses {budget.currency}, so nothing is counted."
             for budget, *_ in found
             if not counted[budget.id]
         ],
     )
+
+
+def _scope(budget: TeamBudget, account: str | None) -> str:
+    return f"{budget.account_id} ({account})" if account else budget.platform or "all"
 
 
 @budgets.command(name="remove")

@@ -1,4 +1,4 @@
-"""`sivera check`: whether a platform takes the requests that the jobs send, asked with a real grant."""
+"""`sivera check`: sends the jobs' requests to a platform with a real grant, to see whether it accepts them."""
 
 import json as json_format
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from sivera.values import AdAccount, PlatformName
 
 
 def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = False, save: Path | None = None) -> int:
-    """Send each read-only request of the jobs once, and print which of them the platform takes.
+    """Send each read-only request of the jobs once, and print which ones the platform accepts.
 
     Args:
         platform: The platform to check.
-        grant: Our id of the grant to use; left out, it is the newest one that works.
+        grant: Our id of the grant to use; by default, the newest one that works.
         json: Print one JSON object.
-        save: Write a file that tells shapes, codes and counts, to send to us: no ids, names, tokens or amounts.
+        save: Write a file with shapes, codes and counts that you can send us. It has no ids, names, tokens or amounts.
     """
     from blocks.platform_app import load_platform_app  # noqa: PLC0415
     from tasks import grants  # noqa: PLC0415
@@ -34,7 +34,8 @@ def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = Fa
     with open_resources() as engine:
         with Session(engine) as session:
             credential_id = _find_grant(session, platform, grant)
-            known = [_account(row) for row in account_queries.accounts_of(session, credential_id)]
+            rows = account_queries.accounts_of(session, credential_id)
+            known = [AdAccount.model_validate(row, from_attributes=True) for row in rows]
         tokens = grants.tokens(platform, credential_id)
         try:
             tokens.current()
@@ -77,10 +78,6 @@ def _find_grant(session: Session, platform: PlatformName, wanted: int | None) ->
     return wanted or max(working)
 
 
-def _account(row: object) -> AdAccount:
-    return AdAccount.model_validate({name: getattr(row, name) for name in AdAccount.model_fields})
-
-
 def _line(one: Check) -> str:
     said = f"{one.verdict:<11}{one.step}"
     if sent := one.exchange:
@@ -95,13 +92,13 @@ def _line(one: Check) -> str:
 
 
 def _save(path: Path, platform: PlatformName, checks: Sequence[Check]) -> None:
-    """Write the checks without the platform's words, which can hold names; ours begin with 'sent', and may name ids."""
-    told = [
+    """Write the checks without the platform's words, which may have names; ours start with 'sent' and may have ids."""
+    anonymous = [
         asdict(one) | {"row": None, "why": ID.sub("{id}", one.why) if one.why.startswith("sent ") else ""}
         for one in checks
     ]
     try:
-        path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n", "utf-8")
+        path.write_text(json_format.dumps({"platform": platform, "checks": anonymous}, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror}): name another file") from None
     say_aside(f"Wrote {path}.")

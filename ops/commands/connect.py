@@ -1,4 +1,4 @@
-"""`sivera credentials connect`: a grant by a consent in the browser, in the place of a token that is pasted."""
+"""`sivera credentials connect` and `link`: connect a grant by a consent in the browser instead of a pasted token."""
 
 import webbrowser
 
@@ -24,16 +24,16 @@ def connect(
     no_browser: Flag = False,
     redirect_uri: str = "",
 ) -> None:
-    """Connect a grant: open the platform's consent page, and store what its user allows, with all its ad accounts.
+    """Connect a grant: open the platform's consent page, store the tokens, and find the ad accounts.
 
     Args:
         platform: The platform of the grant.
-        team: The team that it belongs to; a new name makes a new team.
-        name: Tells a team's grants on one platform apart. The same name again replaces the tokens.
-        region: Where the user has an account: on Amazon na, eu or fe.
-        no_browser: Print the link, for a browser elsewhere, and read the address that the browser was sent to.
-        redirect_uri: The redirect, as it is registered at the platform. If it is not one of this machine, the address
-            that the browser was sent to is read.
+        team: The team of the grant; a new name creates a new team.
+        name: Distinguishes a team's grants on one platform. Using a name again replaces the tokens.
+        region: The region of the user's account; on Amazon: na, eu or fe.
+        no_browser: Print the link for a browser elsewhere, and ask for the address to which it was redirected.
+        redirect_uri: The redirect URI that is registered at the platform. If it does not lead to this machine, paste
+            the address to which the browser was redirected.
     """
     from tasks import events, grants  # noqa: PLC0415
 
@@ -51,15 +51,15 @@ def connect(
         if no_browser or not consent.is_loopback(redirect):
             page = begin()
             say(f"Allow the access at this page, in any browser: {page}")
-            say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")
-            connected = finish(read_secret("the address that the browser was sent to").get_secret_value())
+            say(f"The browser is then redirected to {redirect}, which may show an error. Copy the address from there.")
+            connected = finish(read_secret("the address from the browser").get_secret_value())
         else:
             with listen(redirect) as listener:
                 page = begin()
                 is_open = webbrowser.open(page)
-                how = "in the browser" if is_open else "in a browser of this machine (or pass --no-browser)"
+                how = "in the browser" if is_open else "in a browser on this machine (or pass --no-browser)"
                 say(f"Allow the access {how}: {page}")
-                say(f"The answer comes to {redirect}, which our application at the platform has to know.")
+                say(f"The answer goes to {redirect}, which must be registered for our application at the platform.")
                 connected = take_answer(listener, redirect, finish, _words, consent.STATE_LIFE.total_seconds())
         with Session(engine) as session:
             accounts = account_queries.accounts_of(session, connected.credential_id)
@@ -67,11 +67,7 @@ def connect(
     if accounts:
         print_table(
             ("account", "name", "platform's id", "currency", "time zone", "status"),
-            [
-                (str(each.id), each.name, each.external_id, each.currency, each.timezone, each.status)
-                for each in accounts
-            ],
-            "",
+            [(one.id, one.name, one.external_id, one.currency, one.timezone, one.status) for one in accounts],
         )
     say_carried(connected)
 
@@ -81,9 +77,9 @@ def _words(done: Connection) -> str:
 
 
 def link(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -> None:
-    """Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and leads to one grant.
+    """Print a link with which a team's user connects one grant in a browser, within 24 hours.
 
-    The pages are those of the HTTP API, at SIVERA_PUBLIC_URL.
+    It leads to the HTTP API at SIVERA_PUBLIC_URL.
     """
     from tasks import grants  # noqa: PLC0415
 
@@ -93,6 +89,6 @@ def link(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -
             now = read_clock(session)
         made = links.make_link(grants.keyring(), address, platform=platform, team=team, now=now, name=name)
     if links.is_of_this_machine(address):
-        say("It works on this machine only: for others set SIVERA_PUBLIC_URL to the address of the HTTP API.")
-    say(f"If you have not yet, register this redirect at {platform.value}: {links.callback_of(address)}")
+        say("It works only on this machine: for others set SIVERA_PUBLIC_URL to the address of the HTTP API.")
+    say(f"If you have not done so yet, register this redirect at {platform.value}: {links.callback_of(address)}")
     say(made)

@@ -1,4 +1,4 @@
-"""`sivera credentials`: the grants of teams. Listing them needs no Prefect, so none is imported here."""
+"""`sivera credentials`: the grants of teams. Listing them works without Prefect, so this module does not import it."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.letting_go import revocation, what_is_left
+from ops.commands.revocation import revocation_plan, revocation_result
 from ops.commands.session import (
     Flag,
     GrantId,
@@ -20,19 +20,10 @@ from ops.commands.session import (
     read_secret,
 )
 from ops.commands.tables import print_table, say, to_minute
+from sivera import errors
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
-    SiveraError,
-    Throttled,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants import queries, rules
 from sivera.grants.connecting import Connection, connect_token
 from sivera.grants.disconnecting import disconnect
@@ -49,18 +40,18 @@ RENEWALS_SHOWN = 10
 credentials.command(
     "ops.commands.connect:connect",
     name="connect",
-    help="Connect a grant: open the platform's consent page, store what its user allows, and find its ad accounts.",
+    help="Connect a grant: open the platform's consent page, store the tokens, and find the ad accounts.",
 )
 credentials.command(
     "ops.commands.connect:link",
     name="link",
-    help="Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and works once.",
+    help="Print a link with which a team's user connects a grant in a browser. It works once, within 24 hours.",
 )
 
 
 @credentials.command(name="add")
 def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -> None:
-    """Connect a grant: its token is read from standard input, checked, stored encrypted, and its accounts found.
+    """Connect a grant: read its token from standard input, check it, store it encrypted, and find its ad accounts.
 
     Google and Amazon: a refresh token. Meta and TikTok: an access token.
     """
@@ -86,10 +77,10 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
 
 
 def say_carried(connection: Connection) -> None:
-    """Say how many ad accounts a new grant carries, and which were left out."""
+    """Say how many ad accounts a new grant carries, and which ones were left out."""
     if count := len(connection.account_ids):
         carried = "1 ad account" if count == 1 else f"{count} ad accounts"
-        say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
+        say(f"It carries {carried}; the next run syncs the new ones. See: sivera accounts list")
     else:
         say(NOTHING_CARRIED if connection.reached else NOTHING_REACHED)
     _say_left_out(connection.left_out)
@@ -100,22 +91,22 @@ def _say_left_out(rows: Sequence[OddRow]) -> None:
         say(f"Left out {row.id or 'an account without an id'}: the platform {row.why}.")
 
 
-NOTHING_CARRIED = "It carries no ad account: other grants of the team carry all that it reaches."
+NOTHING_CARRIED = "It carries no ad accounts: other grants of the team already carry all that it reaches."
 NOTHING_REACHED = (
-    "Warning: it reaches no ad account. Check that this is the right user, that the user may read an ad account, and "
+    "Warning: it reaches no ad accounts. Check that this is the right user, that the user may read an ad account, and "
     "that all accounts were ticked on the consent page; then run: sivera credentials discover"
 )
 
 
 @credentials.command(name="list")
 def list_credentials() -> None:
-    """List the grants: whose, whether they work, and how many ad accounts they carry."""
+    """List the grants: their teams, whether they work, and how many ad accounts they carry."""
     with open_session() as session:
         found = queries.list_credentials(session)
     print_table(
         ("id", "team", "platform", "name", "status", "token ends (UTC)", "accounts"),
         [
-            (str(row.id), team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), str(count))
+            (row.id, team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), count)
             for row, team, count in found
         ],
         "There are no grants. Connect one: sivera credentials connect --help",
@@ -130,7 +121,7 @@ def list_credentials() -> None:
 
 @credentials.command(name="show")
 def show_credential(id: GrantId, /) -> None:  # noqa: A002 - its name
-    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts."""
+    """Show a grant: its status, when its token expires and is renewed, its last renewals, and its ad accounts."""
     with open_session() as session:
         grant, team = _find(session, id)
         attempts = last_attempts(session, id, RENEWALS_SHOWN)
@@ -141,20 +132,20 @@ def show_credential(id: GrantId, /) -> None:  # noqa: A002 - its name
     say("")
     print_table(
         ("started (UTC)", "outcome", "code", "ms", "by run"),
-        [_attempt(attempt) for attempt in attempts],
+        list(map(_attempt, attempts)),
         "It has not been renewed since it was connected.",
     )
     say("")
     print_table(
         ("account", "name", "platform's id", "status"),
-        [(str(account.id), account.name, account.external_id, account.status) for account in accounts],
-        "It carries no ad account.",
+        [(account.id, account.name, account.external_id, account.status) for account in accounts],
+        "It carries no ad accounts.",
     )
 
 
 @credentials.command(name="discover")
 def discover_accounts(id: GrantId, /) -> None:  # noqa: A002 - its name
-    """Find the ad accounts that a grant reaches now, also those that came since it was connected."""
+    """Find the ad accounts that a grant reaches now, including any new ones."""
     from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
@@ -170,14 +161,14 @@ def discover_accounts(id: GrantId, /) -> None:  # noqa: A002 - its name
 
 @credentials.command(name="disconnect")
 def disconnect_credential(id: GrantId, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:  # noqa: A002 - its name
-    """Let a grant go: it is revoked at its platform, and its tokens are forgotten. Its accounts and figures stay.
+    """Give up a grant: revoke it at its platform and delete its tokens. Its accounts and figures stay.
 
-    Connecting the same team, platform and name again brings it back.
+    To bring it back, connect the same team, platform and name again.
 
     Args:
         id: Our id of the grant, as `sivera credentials list` shows it.
-        yes: Do not ask.
-        without_revoking: Forget the tokens without asking the platform, such as when it refuses our application.
+        yes: Do not ask for confirmation.
+        without_revoking: Delete the tokens without asking the platform, for example if it refuses our application.
     """
     from tasks import grants  # noqa: PLC0415
 
@@ -186,20 +177,20 @@ def disconnect_credential(id: GrantId, /, *, yes: Flag = False, without_revoking
             grant, team = _find(session, id)
             accounts = len(account_queries.accounts_of(session, id))
         if grant.status == rules.DISCONNECTED:
-            raise ConfigurationError(f"grant {id} is disconnected already: `sivera credentials list` shows them all")
+            raise ConfigurationError(f"grant {id} is already disconnected: `sivera credentials list` shows them all")
         platform = PlatformName(grant.platform)
-        say(f"This lets go of {platform.value} grant {id} ({grant.name}) of team {team}:")
+        say(f"This disconnects {platform.value} grant {id} ({grant.name}) of team {team}:")
         client = None if without_revoking else grants.client(platform)
-        say(f"- {revocation(platform, client)}")
-        say(f"- its tokens are forgotten, and its {accounts} ad accounts are not synced any more")
+        say(f"- {revocation_plan(platform, client)}")
+        say(f"- its tokens are deleted, and its {accounts} ad accounts are no longer synced")
         say("- its accounts, campaigns and metrics stay")
         confirm("yes", yes=yes)
         ending = disconnect(grants.renewal_dependencies(), client, id)
-    say(f"Disconnected grant {id}. {what_is_left(platform, ending)}")
+    say(f"Disconnected grant {id}. {revocation_result(platform, ending)}")
 
 
 def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:
-    """Return what there is to say about a grant, each with its name."""
+    """Return the known facts about a grant, each with its label."""
     said = {
         "grant": f"{grant.id} ({grant.name})",
         "team": team,
@@ -233,48 +224,41 @@ def _connect_again(grant: PlatformCredential, team: str) -> str:
 
 
 def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) -> str:
-    """Say when refresh-tokens renews the grant next. A sync also renews it, just before it uses an old token."""
+    """Say when refresh-tokens renews the grant next. A sync also renews it just before it would use an old token."""
     if grant.status != account_queries.ACTIVE or grant.platform not in set(PlatformName):
-        return "not by itself"
+        return "not automatically"
     window = rules.FACTS[PlatformName(grant.platform)].window
     proven_at = grant.last_renewed_at or grant.created_at
     due = grant.expires_at - window if grant.expires_at else proven_at + rules.PROOF_EVERY
-    if is_in_doubt:  # as soon as the lease of the earlier attempt is over
+    if is_in_doubt:  # as soon as the lease of the unfinished attempt is over
         due = min(due, grant.lease_until or due)
     due = max(due, grant.next_attempt_at or due)
     if due <= now + timedelta(minutes=1):
         return "now: the next run of refresh-tokens renews it"
-    return f"{to_minute(due)} UTC: the first run of refresh-tokens after it"
+    return f"{to_minute(due)} UTC, with the next run of refresh-tokens"
 
 
-def _attempt(attempt: TokenRefreshLog) -> tuple[str, ...]:
-    return (
-        to_minute(attempt.started_at),
-        (attempt.outcome or "under way, or cut off").replace("_", " "),
-        attempt.error_code or "",
-        "" if attempt.duration_ms is None else str(attempt.duration_ms),
-        str(attempt.run_id) if attempt.run_id else "",
-    )
+def _attempt(attempt: TokenRefreshLog) -> Sequence[object]:
+    outcome = (attempt.outcome or "running, or interrupted").replace("_", " ")
+    return attempt.started_at, outcome, attempt.error_code, attempt.duration_ms, attempt.run_id
 
 
 def connecting_remedy(error: PlatformError, kind: str) -> str:
     """Say what to do about a grant that could not be connected."""
     match error:
-        case ReconnectRequired() | TokenRejected():
+        case errors.ReconnectRequired() | errors.TokenRejected():
             return f"log in at the platform again and pass the new {kind}"
-        case Misconfigured():
+        case errors.Misconfigured():
             return f"check our application's keys, then: sivera apps set {error.platform.value}"
-        case Throttled():
-            return "wait for the platform's quota, of which `sivera status` shows what is left"
-        case Unavailable():
-            return "see that this machine reaches the platform, and look at its status page"
-        case AccountInaccessible():
+        case errors.Throttled():
+            return "wait for the platform's quota; `sivera status` shows how much is left"
+        case errors.Unavailable():
+            return "check that this machine reaches the platform, and look at the platform's status page"
+        case errors.AccountInaccessible():
             return "ask the team to open the account or to give the user access to it"
         case _:
             return "report it with these words"
 
 
-def _token_end(grant: PlatformCredential) -> str:
-    if grant.refresh_token:
-        return "renewed when used"
-    return to_minute(grant.expires_at) if grant.expires_at else "never"
+def _token_end(grant: PlatformCredential) -> datetime | str:
+    return "renewed when used" if grant.refresh_token else grant.expires_at or "never"

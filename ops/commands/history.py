@@ -1,5 +1,6 @@
-"""`sivera history`: what became of each scheduled time and of each run by hand."""
+"""`sivera history`: what happened at each scheduled time, and to each run by hand."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from cyclopts.validators import Number
 from pydantic import TypeAdapter
 
 from ops.commands.session import Flag
-from ops.commands.tables import print_table, say_json, to_minute
+from ops.commands.tables import print_table, say_json
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.history.rules import Occurrence, Outcome
@@ -16,7 +17,7 @@ from sivera.units import duration
 from tasks.history import read_history, read_jobs
 
 MOST_DAYS = 30
-"""Prefect keeps runs for 30 days; every older time would look missed."""
+"""Prefect keeps runs for 30 days; older times would all look missed."""
 
 
 def history(
@@ -27,13 +28,13 @@ def history(
     outcome: Outcome | None = None,
     json: Flag = False,
 ) -> None:
-    """Print what became of each time at which a job was scheduled, and of runs by hand, the newest first.
+    """Print what happened at each scheduled time, and to runs by hand, newest first.
 
     Args:
-        job: Show this job only, such as sync-campaigns.
-        days: How many days back from now, up to 30.
-        outcome: Show this outcome only.
-        json: Print a JSON list with one object a row.
+        job: Show only this job, such as sync-campaigns.
+        days: How many days to go back, up to 30.
+        outcome: Show only this outcome.
+        json: Print a JSON list with an object for each row.
     """
     if job and job not in (jobs := read_jobs()):
         known = f"the jobs are {', '.join(sorted(jobs))}" if jobs else "none is deployed, run `sivera deploy`"
@@ -48,24 +49,15 @@ def history(
         return
     print_table(
         ("scheduled (UTC)", "deployment", "outcome", "began", "took", "run", "message"),
-        [
-            (
-                to_minute(one.scheduled_at),
-                one.deployment,
-                one.outcome.value,
-                f"+{duration(one.started_at - one.scheduled_at)}" if one.started_at else "",
-                duration(one.ended_at - one.started_at) if one.started_at and one.ended_at else "",
-                str(one.run_id or ""),
-                _message(one),
-            )
-            for one in found
-        ],
-        "No scheduled time fits.",
+        list(map(_row, found)),
+        "No scheduled times match.",
     )
 
 
-def _message(one: Occurrence) -> str:
-    said = (one.message or "").partition("\n")[0]
+def _row(one: Occurrence) -> Sequence[object]:
+    began = f"+{duration(one.started_at - one.scheduled_at)}" if one.started_at else ""
+    took = duration(one.ended_at - one.started_at) if one.started_at and one.ended_at else ""
     by_hand = "" if one.schedule else "By hand. "
     skipped_by = f" By run {one.skipped_by}." if one.skipped_by else ""
-    return f"{by_hand}{said}{skipped_by}"
+    message = by_hand + (one.message or "").partition("\n")[0] + skipped_by
+    return one.scheduled_at, one.deployment, one.outcome, began, took, one.run_id, message

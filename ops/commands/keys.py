@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 from blocks.names import TOKEN_KEY
 from blocks.token_key import load_token_key
 from ops.commands.session import open_resources
-from ops.commands.tables import print_table, say, to_minute
+from ops.commands.tables import print_table, say
+from sivera.crypto import Keyring
 from sivera.grants import queries
 from sivera.grants.keys import only_rotation
 from sivera.grants.keys import rotate as rotate_keys
@@ -16,54 +17,49 @@ keys = App(name="keys")
 
 @keys.command(name="list")
 def list_keys() -> None:
-    """List the keys by their ids, how many tokens each encrypts, and which one is current."""
+    """List the keys: their ids, how many tokens each one encrypts, and which one is current."""
     keyring = load_token_key().get_keyring()
     with open_resources() as engine, Session(engine) as session:
-        checks = {check.id: check for check in queries.list_checks(session)}
+        known_since = {check.id: check.created_at for check in queries.list_checks(session)}
         tokens = queries.tokens_by_key(session)
     print_table(
         ("id", "tokens", "state", "known since (UTC)"),
         [
-            (
-                key_id,
-                str(tokens[key_id]),
-                _state(key_id, keyring.current, key_id in keyring.key_ids, tokens[key_id]),
-                to_minute(checks[key_id].created_at) if key_id in checks else "not used yet",
-            )
-            for key_id in sorted(keyring.key_ids | checks.keys() | tokens.keys())
+            (id_, tokens[id_], _state(id_, keyring, tokens[id_]), known_since.get(id_, "not used yet"))
+            for id_ in sorted(keyring.key_ids | known_since.keys() | tokens.keys())
         ],
-        "There are no keys: make one with `sivera deploy`.",
+        "There are no keys: create one with `sivera deploy`.",
     )
 
 
 @keys.command
 def rotate() -> None:
-    """Make a new key and re-encrypt all tokens with it, while jobs run.
+    """Create a new key and re-encrypt all tokens with it, even while jobs run.
 
-    If an earlier rotation was interrupted, finish it and make no other key.
+    If an earlier rotation was interrupted, this only finishes it.
     """
     with open_resources() as engine, only_rotation(engine):
         block = load_token_key()
         keyring = block.get_keyring()
         done = rotate_keys(engine, keyring, say)
         if done.grants:
-            say(f"That was the rest of an interrupted change to key {keyring.current}.")
+            say(f"This finished an interrupted rotation to key {keyring.current}.")
         else:
             block = block.with_new_key()
-            # Every process must find the key before it is used.
+            # Before its first use, every process must be able to load the key.
             block.save(TOKEN_KEY, overwrite=True)
             keyring = block.get_keyring()
-            say(f"Made key {keyring.current} and saved it in the block token-key/{TOKEN_KEY}: keep a copy of it.")
+            say(f"Created key {keyring.current} and saved it in the block token-key/{TOKEN_KEY}: keep a copy of it.")
             done = rotate_keys(engine, keyring, say)
     say(f"All tokens are encrypted with key {keyring.current}.")
     for credential_id in done.undecryptable:
         say(f"Except those of grant {credential_id}, which no key decrypts: its team must connect it again.")
-    say("Older backups need the older keys: leave these in the block while you keep such backups.")
+    say("Older backups need the older keys: leave them in the block as long as you keep such backups.")
 
 
-def _state(key_id: str, current: str, is_here: bool, tokens: int) -> str:
-    if not is_here:
+def _state(key_id: str, keyring: Keyring, tokens: int) -> str:
+    if key_id not in keyring.key_ids:
         return "missing in the block" if tokens else "retired, and no longer in the block"
-    if key_id == current:
+    if key_id == keyring.current:
         return "current"
     return "still in use: run sivera keys rotate" if tokens else "retired"

@@ -1,19 +1,19 @@
-"""`sivera monitor`: the monitors outside of Prefect that are notified when runs end.
+"""`sivera monitor`: external monitors that are notified when runs end.
 
-URLs come from standard input, because whoever knows one can use it.
+URLs are read from standard input, because anyone who knows one can use it.
 """
 
 from uuid import uuid4
 
 from cyclopts import App
 from prefect.types import SecretDict
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from blocks.monitoring import DeadMansPing, ResultWebhook, find_pings, find_webhook
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from blocks.secrets import nearest
-from blocks.server import BlockError, connect, explain
-from ops.commands.session import Flag, read_secret
+from blocks.server import connect
+from ops.commands.session import Flag, load_replaceable, read_block_secret, read_secret, validating
 from ops.commands.setup import job_names
 from ops.commands.tables import print_table, say, say_aside
 from sivera.clock import utc_now
@@ -25,35 +25,26 @@ monitor = App(name="monitor")
 
 @monitor.command(name="set-webhook")
 def set_webhook(*, new_secret: Flag = False) -> None:
-    """Post the result of every run to a URL, read from standard input; print the secret if a new one is made.
+    """Post the result of every run to a URL, read from standard input. A new signing secret is printed.
 
     Args:
-        new_secret: Sign with a new secret from now on; otherwise an existing one stays.
+        new_secret: Create a new signing secret even if there is one.
     """
-    with connect():
-        pass  # Find out that the server is away before a person pastes a secret.
-    url = read_secret("the URL of the webhook")
-    try:
-        saved = find_webhook()
-    except BlockError:
-        saved = None  # It is broken, so it is replaced.
+    url = read_block_secret("the URL of the webhook")
+    saved = load_replaceable(find_webhook)
     kept = None if new_secret or not saved else saved.secret
-    try:
+    with validating("the webhook"):
         webhook = ResultWebhook(url=url, secret=kept or generate_secret())
-    except ValidationError as error:
-        raise ConfigurationError(f"the webhook does not fit ({explain(error)})") from None
     webhook.save(RESULT_WEBHOOK, overwrite=True)
-    say_aside(
-        f"Saved. From the next run on, results are posted to {webhook.host}, signed with the secret of the block."
-    )
+    say_aside(f"Saved. Results of new runs are posted to {webhook.host}, signed with the secret of the block.")
     if not kept:
-        say_aside("The secret is new; give it to the receiver:")
+        say_aside("The secret is new. Give it to the receiver:")
         say(webhook.secret.get_secret_value())
 
 
 @monitor.command(name="set-ping")
 def set_ping(job: str, /) -> None:
-    """Let the runs of a job ping a URL, read from standard input, when they start, succeed and fail.
+    """Ping a URL, read from standard input, when a run of a job starts, succeeds or fails.
 
     Args:
         job: The job, such as sync-campaigns, or one of its deployments, such as sync-campaigns/google.
@@ -61,11 +52,11 @@ def set_ping(job: str, /) -> None:
     names = job_names()
     if job not in names:
         like = nearest(job, names)
-        hint = f"; is it {like}?" if like else f": they are {', '.join(sorted(names))}"
+        hint = f"; did you mean {like}?" if like else f": they are {', '.join(sorted(names))}"
         raise ConfigurationError(f"there is no job or deployment '{job}'{hint}")
     saved = _saved_pings()
-    _save_pings(saved | {job: read_secret(f"the URL that {job} is to ping")})
-    say_aside(f"Saved. From its next run on, {job} pings it.")
+    _save_pings(saved | {job: read_secret(f"the ping URL of {job}")})
+    say_aside(f"Saved. New runs of {job} ping it.")
 
 
 @monitor.command(name="remove-ping")
@@ -77,27 +68,27 @@ def remove_ping(job: str, /) -> None:
     """
     saved = _saved_pings()
     if job not in saved:
-        raise ConfigurationError(f"'{job}' pings nothing: `sivera monitor list` shows what does")
+        raise ConfigurationError(f"'{job}' has no ping URL: `sivera monitor list` shows what has one")
     _save_pings({other: url for other, url in saved.items() if other != job})
-    say_aside(f"{job} pings nothing any more.")
+    say_aside(f"Removed. Runs of {job} no longer ping.")
 
 
 @monitor.command(name="list")
 def list_monitors() -> None:
-    """List the monitors; only the host of each URL is shown."""
+    """List the monitors, with only the host of each URL."""
     webhook, pings = find_webhook(), find_pings()
     rows = [("webhook", "every run", webhook.host)] if webhook else []
     rows += [("ping", job, host_of(url)) for job, url in sorted(pings.by_job.items())] if pings else []
     print_table(
         ("monitor", "notified of", "host"),
         rows,
-        "There is no monitor. Set one: sivera monitor set-webhook, or sivera monitor set-ping JOB",
+        "There are no monitors. Set one: sivera monitor set-webhook, or sivera monitor set-ping JOB",
     )
 
 
 @monitor.command(name="test")
 def send_test() -> None:
-    """Post a signed test message to the webhook, and print what came back."""
+    """Post a signed test message to the webhook, and print its answer."""
     webhook = find_webhook()
     if webhook is None:
         raise ConfigurationError("there is no webhook: set one with `sivera monitor set-webhook`")
@@ -105,24 +96,19 @@ def send_test() -> None:
     outcome = webhook.deliver(str(uuid4()), message)
     if not outcome.is_delivered:
         raise SiveraError(
-            f"the webhook at {webhook.host} did not take the test message: {outcome.sentence}: see that its "
+            f"the webhook at {webhook.host} did not accept the test message: {outcome.sentence}: check that its "
             "receiver runs, or set its URL again with `sivera monitor set-webhook`"
         )
-    say(f"The webhook at {webhook.host} took the test message: {outcome.sentence}.")
+    say(f"The webhook at {webhook.host} accepted the test message: {outcome.sentence}.")
 
 
 def _saved_pings() -> dict[str, SecretStr]:
-    try:
-        saved = find_pings()
-    except BlockError:
-        saved = None  # It is broken, so it is replaced.
+    saved = load_replaceable(find_pings)
     return saved.by_job if saved else {}
 
 
 def _save_pings(urls: dict[str, SecretStr]) -> None:
-    try:
+    with validating("the ping"):
         block = DeadMansPing(urls=SecretDict({job: url.get_secret_value() for job, url in urls.items()}))
-    except ValidationError as error:
-        raise ConfigurationError(f"the ping does not fit ({explain(error)})") from None
     with connect():
         block.save(DEAD_MANS_PING, overwrite=True)

@@ -1,4 +1,4 @@
-"""`sivera reports`: which reports are written, and where they are. Listing them needs no Prefect."""
+"""`sivera reports`: which reports were written, and where they are. Listing them works without Prefect."""
 
 from datetime import date
 from typing import Annotated
@@ -19,11 +19,11 @@ reports = App(name="reports")
 def list_reports(
     *, team: str | None = None, most: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 50
 ) -> None:
-    """List the reports, the last days first.
+    """List the reports, newest days first.
 
     Args:
-        team: Only those of this team.
-        most: The most rows to list.
+        team: Show only the reports of this team.
+        most: The maximum number of rows.
     """
     with open_session() as session:
         if team is not None:
@@ -31,27 +31,18 @@ def list_reports(
         found = queries.list_reports(session, team, most)
     print_table(
         ("team", "day", "incomplete accounts", "written (UTC)", "page"),
-        [
-            (
-                name,
-                report.day.isoformat(),
-                str(report.missing),
-                to_minute(report.written_at),
-                rules.paths(report.team_id, report.day)[0],
-            )
-            for name, report in found
-        ],
-        "There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
+        [(name, one.day, one.missing, one.written_at, rules.paths(one.team_id, one.day)[0]) for name, one in found],
+        "There are no reports. The job generate-reports writes them after 01:00 in each team's time zone.",
     )
 
 
 @reports.command(name="show")
 def show_report(team: str, day: date, /) -> None:
-    """Print where a report is: its page and its table.
+    """Print where the page and the table of a report are stored.
 
     Args:
         team: The team's name.
-        day: The day that it is about, as 2026-11-23.
+        day: The day of the report, such as 2026-11-23.
     """
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415

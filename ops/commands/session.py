@@ -1,15 +1,15 @@
-"""What commands share: the database, ids and names as arguments, and a secret from standard input."""
+"""What commands share: access to the database, argument types, confirmations and secrets from standard input."""
 
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
@@ -19,10 +19,12 @@ from sivera.database import check, engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 
+T = TypeVar("T")
+
 
 def _check_name(_type: object, name: str) -> None:
     if not name.strip() or not name.isprintable():
-        raise ValueError("Write a name in one line.")
+        raise ValueError("Write the name on one line.")
 
 
 Name = Annotated[str, Parameter(validator=_check_name)]
@@ -30,36 +32,37 @@ Id = Annotated[int, Parameter(validator=Number(gte=1, lt=2**63))]
 AccountId = Annotated[Id, Parameter(help="Our id of the account, as `sivera accounts list` shows it.")]
 GrantId = Annotated[Id, Parameter(help="Our id of the grant, as `sivera credentials list` shows it.")]
 GrantPlatform = Annotated[PlatformName, Parameter(help="The platform of the grant.")]
-TeamName = Annotated[Name, Parameter(help="The team that it belongs to; a new name makes a new team.")]
+TeamName = Annotated[Name, Parameter(help="The team of the grant; a new name creates a new team.")]
 GrantName = Annotated[
     Name,
-    Parameter(help="Tells a team's grants on one platform apart. The same name again replaces the tokens."),
+    Parameter(help="Distinguishes a team's grants on one platform. Using a name again replaces the tokens."),
 ]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @contextmanager
 def open_session() -> Iterator[Session]:
-    """Yield a session on the database of SIVERA_DATABASE_URL, else of the stack that runs here, else of the block."""
-    with engine_on(_find_url()) as engine:
+    """Yield a session on the database of SIVERA_DATABASE_URL, of the stack that runs here, or of the block."""
+    with engine_on(find_url()) as engine:
         check(engine)
         with Session(engine) as session:
             yield session
 
 
-def _find_url() -> URL:
+def find_url() -> URL:
+    """Return the URL of that database."""
     if given := os.environ.get("SIVERA_DATABASE_URL"):
         return parse_url(given)
     if (folder := use_running_stack()) and (file := folder / DATABASE_URL_FILE).exists():
         return parse_url(file.read_text())
-    from blocks.database import load_database_url  # noqa: PLC0415 - the only way that takes Prefect, and seconds
+    from blocks.database import load_database_url  # noqa: PLC0415 - imports prefect
 
     return load_database_url()
 
 
 @contextmanager
 def open_resources() -> Iterator[Engine]:
-    """Yield the engine of `tasks.resources`, and close everything there when the body ends."""
+    """Yield the engine of `tasks.resources`, and close all resources in the end."""
     from tasks import resources  # noqa: PLC0415
 
     try:
@@ -69,19 +72,49 @@ def open_resources() -> Iterator[Engine]:
 
 
 def confirm(word: str, *, yes: bool) -> None:
-    """Raise ConfigurationError unless the caller says yes, or a person at the terminal types this word."""
+    """Raise ConfigurationError unless `yes` is set, or a person at the terminal types this word."""
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigurationError("nothing was done, because nobody is there to confirm it: give --yes")
-    sys.stdout.write(f"Type {word} to go on: ")
+        raise ConfigurationError("nothing was done, because there is no terminal to confirm it: pass --yes")
+    sys.stdout.write(f"Type {word} to continue: ")
     sys.stdout.flush()
     if sys.stdin.readline().strip() != word:
-        raise ConfigurationError(f"nothing was done: type '{word}' to confirm it, or give --yes")
+        raise ConfigurationError(f"nothing was done: type '{word}' to confirm it, or pass --yes")
+
+
+def read_block_secret(what: str) -> SecretStr:
+    """Read a secret that is going to be saved as a block, after checking that the Prefect server answers."""
+    from blocks.server import connect  # noqa: PLC0415 - imports prefect
+
+    with connect():
+        pass
+    return read_secret(what)
+
+
+def load_replaceable(load: Callable[[], T | None]) -> T | None:
+    """Load a block that is going to be replaced; None if it is missing or invalid."""
+    from blocks.server import BlockError  # noqa: PLC0415 - imports prefect
+
+    try:
+        return load()
+    except BlockError:
+        return None
+
+
+@contextmanager
+def validating(what: str) -> Iterator[None]:
+    """Raise ConfigurationError if pydantic refuses `what` within the context."""
+    try:
+        yield
+    except ValidationError as error:
+        from blocks.server import explain  # noqa: PLC0415 - imports prefect
+
+        raise ConfigurationError(f"{what} cannot be used ({explain(error)})") from None
 
 
 def read_secret(what: str) -> SecretStr:
-    """Read a secret from standard input; at a terminal, ask for it and do not show it.
+    """Read a secret from standard input; a terminal asks for it without echo.
 
     It is never read from the command line, which every user of the machine can see.
     """
@@ -93,7 +126,7 @@ def read_secret(what: str) -> SecretStr:
         raise ConfigurationError(f"standard input is empty: pass {what} there")
     if len(words) > 1 or not words[0].isascii():
         raise ConfigurationError(
-            f"standard input does not hold {what} alone: pass it there as it was given to you, and nothing else"
+            f"standard input does not hold {what} alone: pass it exactly as you got it, and nothing else"
         )
     return SecretStr(words[0])
 

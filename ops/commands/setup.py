@@ -1,4 +1,4 @@
-"""`sivera setup` and `deploy`: what brings a Prefect server up to date."""
+"""`sivera setup` and `sivera deploy`: they bring a Prefect server up to date."""
 
 import os
 import stat
@@ -22,20 +22,18 @@ from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
 from sivera.errors import ConfigurationError
 
-STANDARD_INPUT = "-"
-
 
 def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leading_hyphen=True)] = None) -> None:
-    """Save secrets as blocks, and print what changed. If anything does not fit, nothing is saved.
+    """Save secrets as blocks, and print what changed. If anything is invalid, nothing is saved.
 
     Args:
-        source: A file of such variables that only its owner can read; - is standard input.
+        source: A file of such variables that only its owner can read; - means standard input.
     """
     jobs = job_names()
     blocks = read_environment(os.environ, jobs) if source is None else read_text(_text_of(source), jobs)
     if not blocks:
         raise ConfigurationError(
-            "there is nothing to save: set variables such as SIVERA_DATABASE_URL, or name a file by --from; "
+            "there is nothing to save: set variables such as SIVERA_DATABASE_URL, or name a file with --from; "
             "with --from, the environment is not read"
         )
     _save(blocks, use_running_stack())
@@ -54,13 +52,13 @@ def deploy() -> None:
 
 
 def save_environment(folder: Path | None) -> None:
-    """Save the secrets that the environment gives, if any; a stack's folder keeps a copy of the HTTP API's secret."""
+    """Save the secrets of the environment, if any, with the copies that a stack's folder keeps."""
     if blocks := read_environment(os.environ, job_names()):
         _save(blocks, folder)
 
 
 def job_names() -> set[str]:
-    """Return the jobs and their deployments, these as 'job/name'."""
+    """Return the names of the jobs, and those of their deployments as 'job/name'."""
     timetable, flows = read_timetable()
     return {flow.name for flow in flows.values()} | full_names(timetable, flows).keys()
 
@@ -78,16 +76,16 @@ def _save(blocks: Mapping[str, Block], folder: Path | None) -> None:
 
 def _text_of(source: str) -> str:
     try:
-        return _read_standard_input() if source == STANDARD_INPUT else _read_private(Path(source))
+        return _read_standard_input() if source == "-" else _read_private(Path(source))
     except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read ({error.strerror}): see that it is there") from None
+        raise ConfigurationError(f"{source} cannot be read ({error.strerror}): check its path and mode") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{source} is not text in UTF-8: save it as UTF-8") from None
 
 
 def _read_standard_input() -> str:
     if sys.stdin is None or sys.stdin.isatty():
-        raise ConfigurationError("standard input is a terminal, which shows what is typed: pass the secrets by a pipe")
+        raise ConfigurationError("standard input is a terminal, which shows what is typed: pipe the secrets in")
     return sys.stdin.read()
 
 

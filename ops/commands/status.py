@@ -1,4 +1,4 @@
-"""`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON."""
+"""`sivera status`: the current state of the jobs, grants, accounts, quotas and tables."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ LITTLE_LEFT = 0.1
 
 
 class Status(Value):
-    """How things stand. `attention` has a sentence for each thing that a person should look at."""
+    """The current state. `attention` has a sentence for each thing that a person should look at."""
 
     at: datetime
     attention: tuple[str, ...]
@@ -35,12 +35,12 @@ class Status(Value):
 
 
 def status(*, json: Flag = False, database: Flag = False) -> int:
-    """Print how things stand; return 1 if something needs a person, else 0.
+    """Print the current state; return 1 if something needs attention, otherwise 0.
 
     Args:
-        json: Print it as one JSON object.
-        database: Ask only the database, which takes a second: of the jobs it says what check-alerts found last, and
-            nothing of the backups.
+        json: Print one JSON object.
+        database: Ask only the database, which takes a second. For jobs, it has the result of the last check-alerts;
+            it knows nothing about backups.
     """
     if database:
         with open_session() as session:
@@ -80,7 +80,7 @@ def _read_status(
     if backup_at:
         samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
     figures = Collection(at=at, samples=tuple(samples))
-    if occurrences is None:  # of the jobs the database knows what check-alerts found last
+    if occurrences is None:  # for jobs, the database has the result of the last check-alerts
         said = [f"{alert.title}: {alert.message}" for alert in list_open(session, OF_JOBS)]
     else:
         said = [f"{one.title}: {one.text}" for one in job_conditions(occurrences, at, options)]
@@ -91,11 +91,11 @@ def _read_status(
 def _scarce(figures: Collection) -> Iterator[str]:
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
-            yield f"{platform} has {ratio:.0%} left of {words(quota)}: calls wait until the platform gives more"
+            yield f"{platform} has only {ratio:.0%} of its {words(quota)} left: calls wait until it allows more"
 
 
 def _print(status: Status) -> None:
-    say(f"{to_minute(status.at)} UTC: {'look at this' if status.attention else 'nothing needs you'}")
+    say(f"{to_minute(status.at)} UTC: {'this needs attention' if status.attention else 'nothing needs attention'}")
     for sentence in status.attention:
         say(f"  ! {sentence}")
     say("")
@@ -106,7 +106,7 @@ def _print(status: Status) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> None:
     if rows:
-        print_table(columns, [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows], "")
+        print_table(columns, [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows])
         say("")
 
 

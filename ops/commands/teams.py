@@ -1,13 +1,14 @@
-"""`sivera teams`: where a team's day ends, what language it reads, what it counts. Only deleting one needs Prefect."""
+"""`sivera teams`: the time zone, language and conversions of teams. Only deleting one needs Prefect."""
 
 import re
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from typing import Literal
 
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.letting_go import revocation, what_is_left
+from ops.commands.revocation import revocation_plan, revocation_result
 from ops.commands.session import Flag, confirm, open_resources, open_session
 from ops.commands.tables import print_table, say
 from sivera.backups.options import BackupOptions
@@ -22,35 +23,32 @@ from sivera.values import PlatformName
 teams = App(name="teams")
 
 PURCHASES = "purchases"
-"""What counts as a conversion on Meta unless a team says otherwise."""
+"""What counts as a conversion on Meta by default."""
 
 
 @teams.command(name="list")
 def list_teams() -> None:
-    """List the teams: their time zone, what time it is there, their language, and what they count on Meta."""
+    """List the teams: their time zone and its time, their language, and what they count as a conversion on Meta."""
     with open_session() as session:
         found = [(team, find_zone(team.timezone)) for team in queries.list_teams(session)]
     now = utc_now()
     print_table(
         ("id", "team", "time zone", "now there", "language", "conversion on Meta"),
         [
-            (
-                str(team.id),
-                team.name,
-                team.timezone,
-                f"{now.astimezone(zone):%Y-%m-%d %H:%M}" if zone else "unknown",
-                team.language,
-                team.meta_conversion or PURCHASES,
-            )
+            (team.id, team.name, team.timezone, _time(now, zone), team.language, team.meta_conversion or PURCHASES)
             for team, zone in found
         ],
-        "There are no teams. Connect a grant, which makes one: sivera credentials connect --help",
+        "There are no teams. Connect a grant, which creates one: sivera credentials connect --help",
         [
-            f"Nobody knows the time zone of {team.name}: it gets no report. Run: sivera teams set"
+            f"The time zone of {team.name} is unknown, so it gets no reports. Run: sivera teams set"
             for team, zone in found
             if not zone
         ],
     )
+
+
+def _time(now: datetime, zone: tzinfo | None) -> str:
+    return f"{now.astimezone(zone):%Y-%m-%d %H:%M}" if zone else "unknown"
 
 
 @teams.command(name="set")
@@ -62,9 +60,9 @@ def set_team(
     language: Literal["en", "ko"] | None = None,
     meta_conversion: str | None = None,
 ) -> None:
-    """Set where a team's day ends, in which language it reads its reports, and what it counts as a conversion on Meta.
+    """Set a team's time zone, the language of its reports, and what it counts as a conversion on Meta.
 
-    What is left out stays.
+    Options that are left out stay as they are.
 
     Args:
         team: The team's name.
@@ -78,26 +76,28 @@ def set_team(
     if not changes:
         raise ConfigurationError("there is nothing to change: give --timezone, --language or --meta-conversion")
     if timezone is not None and not find_zone(timezone):
-        raise ConfigurationError(f"nobody knows the time zone '{timezone}': write an IANA name, such as Asia/Seoul")
+        raise ConfigurationError(f"the time zone '{timezone}' is unknown: write an IANA name, such as Asia/Seoul")
     if meta_conversion is not None and not re.fullmatch(r"[a-z0-9_.]{1,100}", meta_conversion):
-        raise ConfigurationError(f"'{meta_conversion}' is no action type of Meta: write one such as lead")
+        raise ConfigurationError(f"'{meta_conversion}' is not an action type of Meta: write one such as lead")
     stored = changes | ({"meta_conversion": None} if meta_conversion == PURCHASES else {})
     with open_session() as session, session.begin():
         found = queries.find_team(session, team)
         for name, value in stored.items():
             setattr(found, name, value)
-        say(f"The day of {found.name} ends in {found.timezone}; its reports are written in '{found.language}'.")
-        say(f"On Meta it counts {found.meta_conversion or PURCHASES}.")
+        say(
+            f"The time zone of {found.name} is {found.timezone}, and the language of its reports is '{found.language}'."
+        )
+        say(f"It counts {found.meta_conversion or PURCHASES} as conversions on Meta.")
 
 
 @teams.command(name="delete")
 def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:
-    """Delete a team with everything of it: its grants are revoked, its rows and the files of its reports are deleted.
+    """Delete a team and all its data: revoke its grants, and delete its rows and the files of its reports.
 
     Args:
         team: The team's name.
         yes: Do not ask for the name again.
-        without_revoking: Forget tokens without asking the platforms, such as when one refuses our application.
+        without_revoking: Delete the tokens without asking the platforms, for example if one refuses our application.
     """
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415
@@ -113,23 +113,23 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
         client_for: Callable[[PlatformName], PlatformClient | None] = (lambda _: None) if without_revoking else client
         files = load_storage(REPORTS).get_filesystem()
         deps = renewal_dependencies()
-        say(f"This deletes team {team} for good:")
+        say(f"This permanently deletes team {team}:")
         for id_, platform in platform_of.items():
-            say(f"- grant {id_}: {revocation(platform, client_for(platform))}")
+            say(f"- grant {id_}: {revocation_plan(platform, client_for(platform))}")
         for table, count in counts.items():
             say(f"- {count:,}{' or more' if count == queries.COUNTED else ''} rows of {table}")
         say(f"- the files of its reports, in {folder(found.id)} of the block storage/reports")
         confirm(team, yes=yes)
         for id_, ending in disconnect_grants(deps, client_for, found.id):
-            say(f"Disconnected grant {id_}. {what_is_left(platform_of[id_], ending)}")
+            say(f"Disconnected grant {id_}. {revocation_result(platform_of[id_], ending)}")
         delete_team(engine, files, found.id)
     kept = BackupOptions()
     say(f"Deleted team {team}.")
     say(
-        f"Backups still hold it until they are dropped: {kept.keep_daily} daily, {kept.keep_weekly} weekly and "
+        f"Existing backups still contain it: {kept.keep_daily} daily, {kept.keep_weekly} weekly and "
         f"{kept.keep_monthly} monthly ones are kept unless backup-data has other options. `sivera restore list` names "
-        "them. To end that now, make a new backup and delete the files of the older ones. If you restore one, delete "
-        "the team again."
+        "them. To remove it there too, make a new backup and delete the files of the older ones. If you restore one, "
+        "delete the team again."
     )
-    say("A link that was made for its user works until it is 24 hours old: who connects with it makes the team again.")
-    say("Pages and logs of runs in the Prefect UI may name it until the server drops them.")
+    say("A link for its user still works until it is 24 hours old, and connecting with it creates the team again.")
+    say("Pages and logs of runs in the Prefect UI may name it until the server deletes them.")

@@ -1,4 +1,4 @@
-"""The checks of the database and its contents, of the backups and of the disk."""
+"""Checks of the database and its contents, the backups and the disk."""
 
 import os
 import shutil
@@ -12,34 +12,24 @@ from blocks.names import BACKUP_JOB, BACKUPS
 from blocks.storage import load_storage
 from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Installation, Skipped, fault, judge, ok, warning
+from sivera import database
 from sivera.accounts.queries import count_ahead
 from sivera.alerts.checking import find_in_data
 from sivera.alerts.conditions import Condition, Kind
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
-from sivera.database import (
-    check,
-    check_room,
-    check_writes,
-    describe,
-    is_pooled,
-    open_engine,
-    parse_url,
-    read_data_directory,
-    read_size,
-)
 from sivera.migrating import read_revisions
 from sivera.units import duration
 
 STATEMENT_SECONDS = 5
 
 OLD_BACKUP = timedelta(days=8)
-"""A backup is made every week; the extra day allows for one more try by hand."""
+"""Backups are weekly; the extra day leaves time for a retry by hand."""
 
 SKEW_WARNING = timedelta(seconds=10)
 SKEW_FAULT = timedelta(seconds=60)
-"""The shortest lease of a limit, and a fifth of the time by which a token is renewed before it ends."""
+"""The shortest lease of a limit, and a fifth of the margin with which tokens are renewed."""
 
 GIBIBYTE = 2**30
 LEAST_FREE_BYTES = GIBIBYTE
@@ -47,20 +37,17 @@ LEAST_FREE_SHARE = 0.1
 
 
 def check_database(installation: Installation) -> Finding:
-    """Connect to the database that the block names or, if the Prefect server is away, the environment.
-
-    It has to be at the newest revision, and to take writes.
-    """
+    """Check that the database of the block, or of the environment if Prefect is away, is current and writable."""
     given = os.environ.get("SIVERA_DATABASE_URL")
     if installation.opened_client:
         url = load_database_url()
     elif given:
-        url = parse_url(given)
+        url = database.parse_url(given)
     else:
         raise Skipped("needs the block sqlalchemy-connector/sivera-db, which names the database")
-    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    engine = database.open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     installation.resources.callback(engine.dispose)
-    check(engine)
+    database.check(engine)
     revisions = read_revisions(engine)
     at = f"the database is at revision {revisions.current or 'none'}"
     if not revisions.is_known:
@@ -68,13 +55,15 @@ def check_database(installation: Installation) -> Finding:
     if revisions.current != revisions.newest:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
     installation.engine = engine
-    check_writes(engine)
-    check_room(engine)
-    return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
+    database.check_writes(engine)
+    database.check_room(engine)
+    return ok(
+        f"answers at {database.describe(url)}{', through a transaction pooler' if database.is_pooled(engine) else ''}"
+    )
 
 
 def check_clock(installation: Installation) -> Finding:
-    """Compare this machine's clock with the database's, and look for accounts with times ahead of it."""
+    """Compare this machine's clock with the database's, and find accounts with times ahead of that."""
     with installation.session() as session:
         before = installation.now()
         theirs = read_clock(session)
@@ -82,7 +71,7 @@ def check_clock(installation: Installation) -> Finding:
 
 
 def compare_clocks(theirs: datetime, before: datetime, after: datetime, ahead: int) -> Finding:
-    """Judge the database's clock, read between two looks at ours, and how many accounts have times ahead of it."""
+    """Judge the database's clock, read between two readings of ours; `ahead` counts accounts with later times."""
     skew = max(before - theirs, theirs - after, timedelta())
     wrong = []
     if skew > SKEW_WARNING:
@@ -96,13 +85,13 @@ def compare_clocks(theirs: datetime, before: datetime, after: datetime, ahead: i
 
 
 def check_grants(installation: Installation) -> Finding:
-    """Look for grants that are worth an alert."""
+    """Find grants that are worth an alert."""
     found = _find_in_data(installation, Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS)
-    return judge(found, "nobody has to connect one again soon")
+    return judge(found, "none has to be connected again soon")
 
 
 def check_accounts(installation: Installation) -> Finding:
-    """Look for accounts that are worth an alert."""
+    """Find accounts that are worth an alert."""
     return judge(_find_in_data(installation, Kind.STALE_DATA), "none has old data")
 
 
@@ -112,7 +101,7 @@ def _find_in_data(installation: Installation, *kinds: Kind) -> list[Condition]:
 
 
 def check_backups(installation: Installation) -> Finding:
-    """Look at the outcome of the last backup, and at the age of the last verified one."""
+    """Check the outcome of the last backup, and the age of the last verified one."""
     _ = installation.client
     deployment = installation.deployed.get(f"{BACKUP_JOB}/all")
     now = installation.now()
@@ -121,7 +110,7 @@ def check_backups(installation: Installation) -> Finding:
 
 
 def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: datetime, *, is_due: bool) -> Finding:
-    """Judge the backups that are kept, the oldest first; `is_due` says that there should be one by now."""
+    """Judge the kept backups, oldest first; `is_due` says whether there should be one by now."""
     checked = [each for each in kept if each.outcome is not Outcome.RUNNING]
     last = checked[-1].outcome if checked else None
     ages = [now - each.finished_at for each in checked if each.outcome is Outcome.VERIFIED]
@@ -134,22 +123,22 @@ def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: date
         wrong.append("none was ever verified")
     if wrong:
         verdict = fault if last is Outcome.MISMATCH else warning
-        return verdict("; ".join(wrong), "see docs/operations.md#backup-data, which has what to do for each outcome")
+        return verdict("; ".join(wrong), "see docs/operations.md#backup-data, which says what to do for each outcome")
     return ok(f"the last verified one is {duration(ages[-1])} old" if ages else "none yet: one is made every week")
 
 
 def check_disk(installation: Installation) -> Finding:
-    """Look at the free space of the local stack's folder and, if it is on this machine, of PostgreSQL's data."""
+    """Check the free space of the stack's folder and, if it is on this machine, of PostgreSQL's data directory."""
     folder = installation.folder.absolute()
     paths = {"the stack's folder": next(each for each in (folder, *folder.parents) if each.exists())}
     size = ""
     with suppress(Skipped), installation.session() as session:
-        size = f"; the database is {read_size(session) / GIBIBYTE:.2f} GiB"
-        if directory := read_data_directory(session):
+        size = f"; the database is {database.read_size(session) / GIBIBYTE:.2f} GiB"
+        if directory := database.read_data_directory(session):
             paths["PostgreSQL's data directory"] = Path(directory)
     free = {}
     for name, path in paths.items():
-        # It may be on another machine, or be closed to us.
+        # It may be on another machine, or unreadable.
         with suppress(OSError):
             free[name] = shutil.disk_usage(path)
     text = ", ".join(
@@ -157,10 +146,10 @@ def check_disk(installation: Installation) -> Finding:
         for name, usage in free.items()
     )
     if any(is_full(usage.free, usage.total) for usage in free.values()):
-        return warning(text + size, "make room, or keep less: events and runs of Prefect, old logs")
+        return warning(text + size, "free some space: Prefect's events and runs and old logs can go")
     return ok(text + size)
 
 
 def is_full(free: int, total: int) -> bool:
-    """Say whether a disk with this many bytes free is too full."""
+    """Whether a disk with this many free bytes is too full."""
     return free < LEAST_FREE_BYTES or free < total * LEAST_FREE_SHARE

@@ -1,4 +1,4 @@
-"""`sivera doctor`: all checks in their order. What goes wrong in one never stops the others."""
+"""`sivera doctor`: runs all checks. A check that fails never stops the others."""
 
 import json as json_format
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +16,9 @@ from ops.stack.prefect_server import use_running_stack
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 
-Look = Callable[[Installation], Finding]
+Check = Callable[[Installation], Finding]
 
-CHECKS: Mapping[str, Look] = {
+CHECKS: Mapping[str, Check] = {
     "server": prefect_checks.check_server,
     "password": prefect_checks.check_password,
     "worker": prefect_checks.check_worker,
@@ -34,16 +34,16 @@ CHECKS: Mapping[str, Look] = {
     "backups": data_checks.check_backups,
     "disk": data_checks.check_disk,
 }
-"""`server` and `database` open what the checks after them use."""
+"""In this order: `server` and `database` open what later checks use."""
 
 WIDTH = max(map(len, CHECKS))
 
 PATIENCE = {PREFECT_API_REQUEST_TIMEOUT: 5.0, PREFECT_CLIENT_MAX_RETRIES: 1}
-"""Seconds for each request to the Prefect server, of which a check makes a few. To be busy once is no fault."""
+"""For each of the few requests of a check to the Prefect server. One slow answer is not a fault."""
 
 
 def doctor(*, json: Flag = False) -> int:
-    """Make all checks, and print a line for each as it is made; return the exit code.
+    """Run all checks, and print each result as soon as it is known; return the exit code.
 
     Args:
         json: Print the checks as one JSON object.
@@ -52,31 +52,31 @@ def doctor(*, json: Flag = False) -> int:
 
 
 def show(installation: Installation, *, as_json: bool) -> int:
-    """Make all checks and print them; return the exit code."""
-    made = {}
+    """Run all checks and print the results; return the exit code."""
+    findings = {}
     for name, found in examine(installation):
-        made[name] = found
+        findings[name] = found
         if not as_json:
             say(line(name, found))
-    code = exit_code(found.verdict for found in made.values())
+    code = exit_code(found.verdict for found in findings.values())
     if as_json:
-        checks = [{"name": name, **found._asdict()} for name, found in made.items()]
+        checks = [{"name": name, **found._asdict()} for name, found in findings.items()]
         say_json(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
     return code
 
 
 def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
-    """Make all checks, one after the other."""
+    """Run all checks, one after the other."""
     with temporary_settings(PATIENCE), installation.resources:
-        for name, look in CHECKS.items():
-            yield name, make(look, installation)
+        for name, check in CHECKS.items():
+            yield name, run(check, installation)
 
 
-def make(look: Look, installation: Installation) -> Finding:
-    """Make one check; whatever it raises becomes a finding."""
+def run(check: Check, installation: Installation) -> Finding:
+    """Run one check, and turn any exception into a finding."""
     try:
         with explain_failures():
-            return look(installation)
+            return check(installation)
     except Skipped as reason:
         return Finding(Verdict.SKIPPED, str(reason))
     except ConfigurationError as error:
@@ -88,12 +88,12 @@ def make(look: Look, installation: Installation) -> Finding:
 
 
 def exit_code(verdicts: Iterator[Verdict]) -> int:
-    """Return 0 if all is well, 1 if the worst is a warning, and 2 if there is a fault."""
+    """Return 2 if there is a fault, 1 if there is a warning, otherwise 0."""
     return max(({Verdict.WARNING: 1, Verdict.FAULT: 2}.get(verdict, 0) for verdict in verdicts), default=0)
 
 
 def line(name: str, found: Finding) -> str:
-    """Return a finding as a line for a person."""
+    """Format a finding as a line."""
     loud = found.verdict in (Verdict.WARNING, Verdict.FAULT)
     verdict = found.verdict.upper() if loud else found.verdict.value
     remedy = f" Remedy: {found.remedy}." if found.remedy else ""

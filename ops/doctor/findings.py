@@ -1,4 +1,4 @@
-"""What the doctor examines, and what a check finds there."""
+"""What the checks of the doctor share: the installation that they examine, and their findings."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,13 +23,13 @@ from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 
 SHOWN = 10
-"""Of a longer list, the text says only how many more there are."""
+"""Longer lists are cut, and the text says how many are left out."""
 
 T = TypeVar("T")
 
 
 class Verdict(StrEnum):
-    """How bad it is. A check is skipped if what it needs is down; the check of that says so."""
+    """How bad it is. A check is skipped if something that it needs is down, which has a check of its own."""
 
     OK = "ok"
     WARNING = "warning"
@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What a check found: a sentence, and the remedy if something is wrong."""
+    """The result of a check; `remedy` is empty if all is well."""
 
     verdict: Verdict
     text: str
@@ -46,18 +46,18 @@ class Finding(NamedTuple):
 
 
 class Skipped(SiveraError):
-    """A check needs something that is not there; the message names it."""
+    """Something that a check needs is missing; the message names it."""
 
 
 ok = partial(Finding, Verdict.OK)
 warning = partial(Finding, Verdict.WARNING)
-"""Somebody should have a look; the jobs run."""
+"""The jobs run, but a person should look."""
 fault = partial(Finding, Verdict.FAULT)
-"""A job does not run, or not as it should."""
+"""A job does not run, or does the wrong thing."""
 
 
 def explain(errors: Iterable[ConfigurationError]) -> Finding:
-    """Return errors, each worded as 'what is wrong: the remedy', as one fault that names each remedy once."""
+    """Join errors of the form 'what is wrong: the remedy' into one fault that names each remedy once."""
     wrong, remedies = [], []
     for error in errors:
         what, _, remedy = "; ".join(str(error).splitlines()).rpartition(": ")
@@ -67,7 +67,7 @@ def explain(errors: Iterable[ConfigurationError]) -> Finding:
 
 
 def judge(conditions: Iterable[Condition], well: str) -> Finding:
-    """Return what is worth an alert as one warning, in the words of the alerts; `well` if nothing is."""
+    """Join conditions into one warning in the words of the alerts; `well` is said if there are none."""
     found = list(conditions)
     if not found:
         return ok(well)
@@ -76,16 +76,16 @@ def judge(conditions: Iterable[Condition], well: str) -> Finding:
 
 
 def few(items: Sequence[object], between: str = ", ") -> str:
-    """Return the first of them as a text, and how many more there are."""
+    """List the first items, and say how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return between.join(map(str, items[:SHOWN])) + more
 
 
 @dataclass
 class Installation:
-    """What the checks look at. Those of the Prefect server and of the database open what later checks use.
+    """What the checks examine. Those of the Prefect server and the database open what later checks use.
 
-    `folder` is where the local stack keeps its data. `timetable_path` is for another file than the package's.
+    `folder` is that of the local stack. `timetable_path` replaces the package's prefect.yaml.
     """
 
     now: Callable[[], datetime] = utc_now
@@ -98,7 +98,7 @@ class Installation:
     @property
     def client(self) -> SyncPrefectClient:
         """The client of the Prefect server."""
-        return _given(self.opened_client, "the Prefect server")
+        return _require(self.opened_client, "the Prefect server")
 
     @cached_property
     def deployed(self) -> Mapping[str, DeploymentResponse]:
@@ -107,17 +107,17 @@ class Installation:
 
     @cached_property
     def alert_options(self) -> AlertOptions:
-        """The options of check-alerts; the defaults while the Prefect server is away."""
+        """The options of check-alerts, or the defaults if the Prefect server is away."""
         return read_alert_options(self.opened_client) if self.opened_client else DEFAULTS
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session on the database, if that has the tables of this version."""
-        with Session(_given(self.engine, "a database of this version")) as session:
+        """Yield a session, if the database has the tables of this version."""
+        with Session(_require(self.engine, "a database of this version")) as session:
             yield session
 
 
-def _given(part: T | None, what: str) -> T:
+def _require(part: T | None, what: str) -> T:
     if part is None:
         raise Skipped(f"needs {what}")
     return part

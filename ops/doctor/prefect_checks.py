@@ -1,4 +1,4 @@
-"""The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
+"""Checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,15 +44,12 @@ from sivera.links import without_credentials
 from sivera.values import PlatformName
 from tasks.history import read_history
 
-Loads = dict[str, Callable[[], object]]
-"""What loads a block, by the block's name; None if it is not set and need not be."""
-
 OURS = "sivera: "
-"""How the names of our automations begin."""
+"""The prefix of the names of our automations."""
 
 
 def check_server(installation: Installation) -> Finding:
-    """Connect to the server and compare its version with the one that we need."""
+    """Connect to the server, and compare its version with the one that we need."""
     installation.opened_client = installation.resources.enter_context(connect())
     found = installation.client.api_version()
     needed = [each.specifier for each in map(Requirement, requires("sivera-jobs") or ()) if each.name == "prefect"]
@@ -64,7 +61,7 @@ def check_server(installation: Installation) -> Finding:
 
 
 def check_password(installation: Installation) -> Finding:
-    """Ask for something protected without a password."""
+    """Check that a protected request without the password is refused."""
     anonymous = {PREFECT_API_URL: without_credentials(str(installation.client.api_url))}
     credentials = {PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_CLIENT_CUSTOM_HEADERS}
     with temporary_settings(anonymous, restore_defaults=credentials), get_client(sync_client=True) as client:
@@ -81,7 +78,7 @@ def check_password(installation: Installation) -> Finding:
 
 
 def check_worker(installation: Installation) -> Finding:
-    """Look for a worker that takes the runs."""
+    """Check that a worker is online and nothing is paused."""
     try:
         pool = installation.client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
@@ -94,22 +91,22 @@ def check_worker(installation: Installation) -> Finding:
     paused = [f"the work pool {WORK_POOL}"] if pool.is_paused else []
     paused += [f"its queue {queue.name}" for queue in queues if queue.is_paused]
     if paused:
-        return warning(f"paused, so that runs do not start: {few(paused)}", "resume it in the UI")
+        return warning(f"paused, so runs do not start: {few(paused)}", "resume it in the UI")
     return ok(f"online: {few(online)}")
 
 
 def check_limits(installation: Installation) -> Finding:
-    """Look for the limits that keep a job from running twice."""
+    """Check the limits that keep a job from running twice."""
     limits = {each.name: each for each in installation.client.read_global_concurrency_limits(limit=PAGE)}
     if missing := [name for name in LOCKS if name not in limits]:
         return fault(f"missing: {few(missing)}", "run `sivera deploy`")
     if wrong := [name for name in LOCKS if not (limits[name].active and limits[name].limit == 1)]:
         return fault(f"switched off, or not 1: {few(wrong)}", "switch them on in the UI, and run `sivera deploy`")
-    return ok(f"all {len(LOCKS)} limits are there")
+    return ok(f"all {len(LOCKS)} limits exist")
 
 
 def check_automations(installation: Installation) -> Finding:
-    """Look for the automations that end runs without a process, and for any of ours that is switched off."""
+    """Check that the automations that end dead runs exist, and that none of ours is switched off."""
     found = {each.name: each.enabled for each in installation.client.read_automations(limit=PAGE)}
     if missing := [each.name for each in AUTOMATIONS if each.name not in found]:
         return fault(f"missing: {few(missing)}", "run `sivera deploy`")
@@ -119,7 +116,7 @@ def check_automations(installation: Installation) -> Finding:
 
 
 def check_blocks(installation: Installation) -> Finding:
-    """Load every block, and look for keys that do not fit the database and messages that a channel has not taken.
+    """Load every block, check the token keys against the database, and find messages that a channel did not accept.
 
     Monitors, channels and the keys of platforms that nobody uses may be missing.
     """
@@ -127,10 +124,11 @@ def check_blocks(installation: Installation) -> Finding:
     in_use: set[str] = set()
     waiting = {}
     errors: list[ConfigurationError] = []
-    with suppress(Skipped), _noting(errors), installation.session() as session:
+    with suppress(Skipped), _collecting(errors), installation.session() as session:
         in_use = platforms_in_use(session)
         waiting = {channel.value: len(messages_of(session, channel)) for channel in Channel}
-    loads: Loads = {RESULT_WEBHOOK: find_webhook, DEAD_MANS_PING: find_pings}
+    # Each returns None if the block is optional and not set.
+    loads: dict[str, Callable[[], object]] = {RESULT_WEBHOOK: find_webhook, DEAD_MANS_PING: find_pings}
     loads |= {channel.value: partial(find_channel, channel) for channel in Channel}
     loads |= {platform.value: partial(load_platform_app, platform) for platform in PlatformName}
     loads |= {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_load_keys, installation)}
@@ -138,20 +136,20 @@ def check_blocks(installation: Installation) -> Finding:
     idle = {platform.value for platform in PlatformName} - in_use
     loaded: list[str] = []
     for name, load in loads.items():
-        with _noting(errors), suppress(*[BlockMissingError] if name in idle else []):
+        with _collecting(errors), suppress(*[BlockMissingError] if name in idle else []):
             if load() is not None:
                 loaded.append(name)
     if errors:
         return explain(errors)
-    if late := [f"{name} has not taken {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
-        return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
+    if late := [f"{name} has not accepted {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
+        return warning("; ".join(late), "check that the webhook still exists, and set it with `sivera alerts set`")
     mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
     return ok(f"{', '.join(loaded)} load{mute}")
 
 
 @contextmanager
-def _noting(errors: list[ConfigurationError]) -> Iterator[None]:
-    """Add what the body raises to the errors, so that it hides no others."""
+def _collecting(errors: list[ConfigurationError]) -> Iterator[None]:
+    """Add an exception of the body to the errors."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -172,7 +170,7 @@ def _open_storage(name: str) -> object:
 
 
 def check_deployments(installation: Installation) -> Finding:
-    """Compare what is deployed with prefect.yaml, and name what an operator switched off."""
+    """Compare the deployments with prefect.yaml, and name what an operator switched off."""
     timetable, flows = read_timetable(installation.timetable_path)
     listed = full_names(timetable, flows)
     deployed = installation.deployed
@@ -187,12 +185,12 @@ def check_deployments(installation: Installation) -> Finding:
     if wrong:
         return fault("; ".join(wrong + [said] * bool(off)), "run `sivera deploy`")
     if off:
-        return warning(said, "switch on in the UI what should run")
+        return warning(said, "in the UI, switch on what should run")
     return ok(f"all {len(deployed)} are as prefect.yaml says")
 
 
 def check_runs(installation: Installation) -> Finding:
-    """Look for deployments that are worth an alert: their last run failed, was skipped, or has not begun."""
+    """Find deployments that are worth an alert: their last run failed, was skipped or is missing."""
     now = installation.now()
     _ = installation.client
     occurrences = read_history(now - LOOK_BACK, now, for_alerts=True)

@@ -1,12 +1,11 @@
-"""Runs one command so that neither it nor anything it starts outlives the process that started us.
+"""Runs one command, and ends it and all its descendants when the process that started us ends.
 
-Run by path: `python -P child.py --signal TERM --grace 10 [--user NAME] COMMAND...`. The starter keeps our standard
-input open. When that closes, by the starter's will or by its death (`kill -9` too), the command gets the signal; what
-is left of it and of its descendants after the grace is killed. Descendants are found even where they made sessions of
-their own, as Prefect's flow runs do.
+Run by path: `python -P child.py SIGTERM GRACE_SECONDS USER COMMAND...`; an empty USER is ours. The parent keeps our
+standard input open. When that closes, because the parent closed it or died (even by `kill -9`), the command gets the
+signal. What is left of it and its descendants after the grace is killed, even if it has a session of its own, as flow
+runs have.
 """
 
-import argparse
 import contextlib
 import ctypes
 import os
@@ -20,25 +19,20 @@ from typing import Any
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-"""prctl(2): orphaned descendants become our children, not init's, so that they can still be found."""
+"""prctl(2): orphaned descendants become our children, not those of init, so we can still find them."""
 
 
 def main() -> int:
-    """Run the command to its end and return its exit code; 128 + n where signal n ended it, as a shell does."""
-    parser = argparse.ArgumentParser(prog="child.py", description=__doc__)
-    parser.add_argument("--signal", default="TERM", help="what tells the command to stop")
-    parser.add_argument("--grace", type=float, default=10, help="seconds between the signal and the kill")
-    parser.add_argument("--user", help="run the command as this user")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
+    """Run the command and return its exit code, or 128 + n if signal n ended it, as shells do."""
+    signal_name, grace, user, *command = sys.argv[1:]
+    stop_signal = signal.Signals[signal_name]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # A shell starts background jobs with SIGINT ignored, and commands that stop by it would inherit that.
+    # Shells start background jobs with SIGINT ignored, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stop_signal = signal.Signals[f"SIG{options.signal}"]
-    child = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, **identity(options.user))
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, **identity(user))
     signal.signal(signal.SIGTERM, lambda *_: child.send_signal(stop_signal))
-    stopper = threading.Thread(target=_stop_at_end_of_input, args=(child, stop_signal, options.grace), daemon=True)
+    stopper = threading.Thread(target=_stop_at_end_of_input, args=(child, stop_signal, float(grace)), daemon=True)
     stopper.start()
     code = child.wait()
     _kill_descendants()
@@ -46,8 +40,8 @@ def main() -> int:
 
 
 def identity(user: str | None) -> dict[str, Any]:
-    """Return the arguments with which `subprocess` runs a command as another user, with none of our groups."""
-    if user is None:
+    """Return the arguments of `subprocess` that run a command as another user, without our groups."""
+    if not user:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 

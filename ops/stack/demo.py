@@ -1,8 +1,9 @@
 """`sivera demo`: the stack, the sandbox as the four platforms, demo teams, and a run of the main job by the worker.
 
-May not import prefect at its top; see `ops.stack.prefect_server`.
+May not import prefect at the top; see `ops.stack.prefect_server`.
 """
 
+import json as json_format
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE, keep_database_url
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.facts import CLIENT_ID, CLIENT_SECRET
-from sivera.clock import read_clock
+from sivera.clock import utc_now
 from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.errors import ConfigurationError
@@ -35,8 +36,8 @@ from sivera.grants.links import make_link
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.sync.queries import read_summary
-from sivera.sync.summary import PlatformCounts, SyncSummary
-from sivera.values import GrantTokens, PlatformName, Value
+from sivera.sync.summary import SyncSummary
+from sivera.values import GrantTokens, PlatformName
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -49,41 +50,31 @@ CONNECT = f'uv run sivera credentials connect --platform google --team "{NEW_TEA
 LINK = f'uv run sivera credentials link --platform meta --team "{NEW_TEAM}"'
 CONNECTIONS_AT_ONCE = 4
 LOOKBACK_DAYS = 30
-"""Of metrics, so that reports have a month to show."""
+"""Enough metrics for a report of a month."""
 SANDBOX_SECONDS = 60
-"""How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
+"""How long the sandbox may take to answer while the Prefect server, which starts too, uses both cores."""
 COLUMNS = ("accounts", "added", "changed", "unchanged", "removed", "metric_rows", "failed")
 
 Apps = Mapping[PlatformName, AppCredentials]
 
 
-class DemoResult(Value):
-    """What the demo's run did. `succeeded` if it did what it should: every account synced, none failed."""
-
-    succeeded: bool
-    accounts: int
-    failed: int
-    platforms: dict[PlatformName, PlatformCounts]
-    run_url: str
-
-
 @dataclass(frozen=True)
 class Steps:
-    """Prints what is done and how long it took."""
+    """Prints steps and how long each took."""
 
     console: Console
 
     def say(self, line: str) -> None:
-        """Print a line; names in it are no markup."""
+        """Print a line without interpreting markup in names."""
         self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Print the name and the seconds of what the body did."""
-        begun = time.monotonic()
+        """Show the name while the body runs; then print it with the seconds."""
+        started = time.monotonic()
         with self.console.status(name):
             yield
-        self.say(f"{time.monotonic() - begun:6.1f} s  {name}")
+        self.say(f"{time.monotonic() - started:6.1f} s  {name}")
 
 
 def demo(
@@ -95,32 +86,35 @@ def demo(
     """Start the stack with demo data and run the main job once; stay until Ctrl-C.
 
     Args:
-        exit: End after the run; the exit code is 0 if it did what it should.
-        json: Print the result as a JSON object in the last line of the output, and all else to the error output.
+        exit: Stop after the run; the exit code is 0 if every account was synced.
+        json: Print the result as a JSON object in the last line of standard output, and everything else to standard
+            error.
         accounts: Ad accounts on each platform.
     """
     steps = Steps(Console(stderr=json))
     with open_stack(DEMO_FOLDER, steps.say) as stack:
-        result = run_demo(stack, accounts, steps)
+        run, summary, run_url = run_demo(stack, accounts, steps)
         if json:
-            say_json(result.model_dump_json(exclude={"succeeded"}))
+            shown = summary.model_dump(mode="json", include={"accounts", "failed", "platforms"})
+            say_json(json_format.dumps(shown | {"run_url": run_url}))
         if not exit:
             steps.say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
             stack.watch()
-    return 0 if result.succeeded else 1
+    is_done = summary.synced == summary.accounts == accounts * len(PlatformName)
+    return 0 if run.state_name == "Completed" and is_done else 1
 
 
-def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
-    """Start everything, with this many accounts a platform, and run sync-campaigns on it once."""
-    begun = time.monotonic()
+def run_demo(stack: Stack, accounts: int, steps: Steps) -> "tuple[FlowRun, SyncSummary, str]":
+    """Start everything, and run sync-campaigns once; return the run, its summary and its page."""
+    started = time.monotonic()
     server = stack.start_server()
-    with steps.step("PostgreSQL, migrated (the Prefect server starts meanwhile)"):
-        # Another number of accounts is another world, so it gets another database.
+    with steps.step("PostgreSQL and its migrations (while the Prefect server starts)"):
+        # Another number of accounts makes another world, which needs another database.
         url = stack.start_postgres(f"demo_{accounts}")
         prepare_database(url)
     with steps.step("Sandbox of the four platforms"):
         sandbox = stack.start_sandbox()
-    with steps.step("Prefect server (its first start makes its database)"):
+    with steps.step("Prefect server (the first start creates its database)"):
         stack.join_server(server)
     from blocks.server import links  # noqa: PLC0415
     from blocks.setup import setup  # noqa: PLC0415
@@ -139,45 +133,37 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         stack.start_worker(server)
     expected = accounts * len(PlatformName)
     http_api = stack.start_http_api()
-    name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (worker and HTTP API start meanwhile)"
+    name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (while the worker and HTTP API start)"
     with steps.step(name), ThreadPoolExecutor(1) as beside:
         connecting = beside.submit(_connect_teams, url, sandbox, load_keyring(), apps, accounts)
         deploy(done=done)
         connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)
-    result = DemoResult(
-        succeeded=run.state_name == "Completed" and summary.synced == summary.accounts == expected,
-        accounts=summary.accounts,
-        failed=summary.failed,
-        platforms={name: summary.platforms[name] for name in PlatformName if name in summary.platforms},
-        run_url=links().run(run.id),
-    )
-    _print_result(summary, result, steps)
+    run_url = links().run(run.id)
+    _print_result(summary, run_url, steps)
     if http_api:
         http_api.wait(steps.say)
-    steps.say(f"{time.monotonic() - begun:6.1f} s  in all")
+    steps.say(f"{time.monotonic() - started:6.1f} s  in total")
     steps.say("Try next, from another terminal in this folder:")
     steps.say(f"  connect one more team in your browser: {CONNECT}")
     if http_api:
-        with suppress(ConfigurationError):  # SIVERA_PUBLIC_URL does not fit, as was said
-            steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
+        with suppress(ConfigurationError):  # SIVERA_PUBLIC_URL is invalid, as was already said
+            steps.say(f"  or open the page that its user would see: {_team_link(stack, load_keyring())}")
             steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
-    return result
+    return run, summary, run_url
 
 
-def _team_link(stack: Stack, url: URL, keyring: Keyring) -> str:
+def _team_link(stack: Stack, keyring: Keyring) -> str:
     public_url = (stack.folder.path / PUBLIC_URL_FILE).read_text()
-    with engine_on(url) as engine, Session(engine) as session:
-        now = read_clock(session)
-    return make_link(keyring, public_url, platform=PlatformName.TIKTOK, team=NEW_TEAM, now=now)
+    return make_link(keyring, public_url, platform=PlatformName.TIKTOK, team=NEW_TEAM, now=utc_now())
 
 
 def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, accounts: int) -> None:
     share, rest = divmod(accounts, len(TEAMS))
     shares = {team: share + (rank < rest) for rank, team in enumerate(TEAMS)}
-    # One after the other: the sandbox numbers them in this order, each time the same.
+    # One after the other, so that the sandbox always numbers them in the same order.
     grants = [
         (platform, team, _add_grant(sandbox, platform, shares[team], *TEAMS[team]))
         for platform in apps
@@ -196,7 +182,7 @@ def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, account
 
 
 def _add_grant(sandbox: str, platform: PlatformName, accounts: int, brand: str, currency: str) -> GrantTokens:
-    """Add a grant to the sandbox and log in to it."""
+    """Add a grant to the sandbox and return its tokens."""
     wanted = {"platform": platform.value, "accounts": accounts, "brand": brand, "currency": currency}
     grant = httpx.post(f"{sandbox}/control/add_grant", json=wanted, timeout=SANDBOX_SECONDS)
     tokens = grant.raise_for_status().json()
@@ -209,7 +195,7 @@ def _add_grant(sandbox: str, platform: PlatformName, accounts: int, brand: str, 
 
 
 def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun, SyncSummary]":
-    """Run the main job through the worker; return the run and what it did."""
+    """Run the main job through the worker; return the run and its summary."""
     from ops.stack.runs import run_deployment  # noqa: PLC0415
 
     def watch(run: "FlowRun", ended: int) -> None:
@@ -220,7 +206,7 @@ def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun
         run = run_deployment(DEPLOYMENT, {"options": {"mode": "full", "lookback_days": LOOKBACK_DAYS}}, watch)
     waited = run.start_time - run.created if run.start_time and run.created else timedelta()
     message = run.state.message if run.state else None
-    steps.say(f"{waited.total_seconds():6.1f} s  The worker takes up {DEPLOYMENT} and starts its process")
+    steps.say(f"{waited.total_seconds():6.1f} s  The worker picks up {DEPLOYMENT} and starts its process")
     steps.say(f"{run.total_run_time.total_seconds():6.1f} s  The run: {run.state_name}, {message}")
     with engine_on(url) as engine, Session(engine) as session:
         summary = read_summary(session, run.id)
@@ -232,16 +218,17 @@ def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun
     return run, summary
 
 
-def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> None:
+def _print_result(summary: SyncSummary, run_url: str, steps: Steps) -> None:
     table = Table("platform", box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
-    for name, counts in result.platforms.items():
-        table.add_row(name.value, *(str(getattr(counts, column)) for column in COLUMNS))
+    for name in PlatformName:
+        if counts := summary.platforms.get(name):
+            table.add_row(name.value, *(str(getattr(counts, column)) for column in COLUMNS))
     steps.console.print(table)
     for failure in summary.failures[:10]:
         steps.say(f"{failure.platform.value} {failure.name}: {failure.what}")
-    amazon = result.platforms.get(PlatformName.AMAZON)
+    amazon = summary.platforms.get(PlatformName.AMAZON)
     if amazon and amazon.added and not amazon.metric_rows:
-        steps.say("Amazon prepares metrics as reports, which the next run collects.")
-    steps.say(f"The run in the Prefect UI: {result.run_url}")
+        steps.say("Amazon is still preparing its reports of metrics; the next run collects them.")
+    steps.say(f"The run in the Prefect UI: {run_url}")

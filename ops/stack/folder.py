@@ -1,11 +1,11 @@
-"""The folder `.sivera`: everything that the local stack makes, for one stack at a time."""
+"""The folder `.sivera`, which holds everything that a local stack makes. One stack at a time can use it."""
 
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +16,38 @@ from ops.stack.processes import Child, StackError, child_process
 
 FOLDER = Path(".sivera")
 DEMO_FOLDER = FOLDER / "demo"
-"""The demo's own, so that its data never meets real credentials."""
+"""The demo has its own folder, so its data never mixes with real credentials."""
 
 CRON_SECRET_FILE = "cron-secret"  # noqa: S105 - the name of a file
-"""The file in a stack's folder with the secret of the HTTP API, for callers on this machine."""
+"""Holds the secret of the HTTP API, for callers on this machine."""
 
 DATABASE_URL_FILE = "database-url"
-"""The file in a stack's folder with the URL of the block, for commands that need nothing else of Prefect."""
+"""Holds the URL of the database, for commands that need nothing else from Prefect."""
 
 PUBLIC_URL_FILE = "public-url"
-"""The file in a stack's folder with the address of its HTTP API, to which links for teams lead."""
+"""Holds the address of the HTTP API, to which links for teams lead."""
 
 ENDING_SECONDS = 20
-"""How long the children of a stack that was killed may take to end: their grace, and some."""
+"""How long the children of a killed stack may take to end: their grace, and a bit more."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A `.sivera` folder that is ours alone until `lock`, a file descriptor, is closed by all who hold it."""
+    """A `.sivera` folder that is locked until every process that holds the file descriptor `lock` has closed it."""
 
     path: Path
     lock: int
+    children: list[Child] = field(default_factory=list)
 
-    def run(self, name: str, log: str, command: Sequence[str | Path], **more: Any) -> AbstractContextManager[Child]:
-        """Run a command, with its output in this log, that holds the lock until its end; see `child_process`."""
-        return child_process(name, command, self.path / "logs" / f"{log}.log", held=[self.lock], **more)
+    @contextmanager
+    def run(self, name: str, log: str, command: Sequence[str | Path], **more: Any) -> Iterator[Child]:
+        """Run a command that logs to `log` and holds the lock until it ends; see `child_process`."""
+        with child_process(name, command, self.path / "logs" / f"{log}.log", held=[self.lock], **more) as child:
+            self.children.append(child)
+            yield child
 
     def secret(self, name: str, make: Callable[[], str]) -> tuple[str, bool]:
-        """Return a secret that only the owner can read, and whether it was made just now."""
+        """Return the secret in a private file, and whether it was just created."""
         path = self.path / name
         if path.exists():
             return path.read_text("utf-8"), False
@@ -54,7 +58,7 @@ class Folder:
 
 @contextmanager
 def own_folder(path: Path = FOLDER) -> Iterator[Folder]:
-    """Make the folder and keep every other stack out; StackError if one is in it, or it cannot be made."""
+    """Make and lock the folder; StackError if it cannot be made or another stack uses it."""
     path = path.absolute()
     try:
         for folder in (*reversed(path.parents), path, path / "logs", path / "prefect"):
@@ -72,7 +76,7 @@ def own_folder(path: Path = FOLDER) -> Iterator[Folder]:
 
 
 def is_running(path: Path = FOLDER) -> bool:
-    """Say whether a stack runs in the folder."""
+    """Whether a stack runs in the folder."""
     try:
         with (path / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -84,12 +88,12 @@ def is_running(path: Path = FOLDER) -> bool:
 
 
 def keep_database_url(folder: Path, url: URL) -> None:
-    """Keep the URL of the database in a stack's folder, for commands that need nothing of Prefect."""
+    """Save the URL of the database in a stack's folder; see `DATABASE_URL_FILE`."""
     write_private(folder / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically that only its owner can read."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -108,7 +112,7 @@ def _lock(path: Path, lock: int) -> None:
                 raise StackError(
                     f"a stack is already running in {path} (process {owner}): end it, or use another folder"
                 ) from None
-            # Its owner is gone, and its children are about to follow.
+            # Its owner is gone, and its children are about to end.
             time.sleep(0.1)
         else:
             os.ftruncate(lock, 0)

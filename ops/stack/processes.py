@@ -1,4 +1,4 @@
-"""Child processes of the local stack: each with a log file, a readiness check, and an end no later than ours."""
+"""Child processes of the local stack. Each has a log file and a readiness check, and ends when we do."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ REMEDY = "correct what its log names, and start it again"
 
 
 class StackError(SiveraError):
-    """A part of the local stack did not start, or ended; the message holds the end of its log."""
+    """A part of the local stack did not start, or has ended. The message includes the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Child:
             raise StackError(f"{self.name} ended with exit code {code}: {REMEDY}. {self._tail()}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return once `ready()` is true; StackError if the child ends before, or is not ready in time."""
+        """Wait until `ready()` is true; StackError if the child ends first or takes too long."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.check()
@@ -56,11 +56,11 @@ class Child:
     def _tail(self) -> str:
         lines = self.log.read_text("utf-8", "replace").splitlines()[-TAIL_LINES:]
         shown = "".join(f"\n  {line}" for line in lines)
-        return f"The end of {self.log}:{shown}" if shown else f"It wrote nothing to {self.log}."
+        return f"The end of {self.log}:{shown}" if shown else f"{self.log} is empty."
 
 
 UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
-"""What a child writes and reads is UTF-8, also if our terminal is not."""
+"""Children read and write UTF-8, whatever our terminal uses."""
 
 
 @contextmanager
@@ -74,36 +74,34 @@ def child_process(
     held: Sequence[int] = (),
     directory: Path | None = None,
 ) -> Iterator[Child]:
-    """Run a command until the context ends, or we do; see `ops.stack.child` for how. It may hold no secrets.
+    """Run a command until the context or this process ends; see `ops.stack.child`. It must not contain secrets.
 
-    Its output goes to `log`; the log of the time before is kept beside it, ending in `.1`. Without an `environment` it
-    has ours. Only root can ask for another `user`. `stop_signal` makes it end in good order. The file descriptors
-    `held`, such as of a lock, stay open until the last descendant has ended.
+    Its output goes to `log`, and the previous log is kept with the suffix `.1`. `environment` is ours by default. Only
+    root can choose another `user`. `stop_signal` shuts the command down cleanly. File descriptors in `held`, such as
+    a lock, stay open until the last descendant has ended.
     """
     shim = Path(__file__).with_name("child.py")
-    arguments = ["--signal", stop_signal.name.removeprefix("SIG"), "--grace", str(GRACE_SECONDS)]
-    arguments += ["--user", user] if user else []
     with _open_log(log) as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", shim, *arguments, *command],
+            [sys.executable, "-P", shim, stop_signal.name, str(GRACE_SECONDS), user or "", *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**(os.environ if environment is None else environment), **UTF8},
             cwd=directory,
-            start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
+            start_new_session=True,  # Ctrl-C must reach only us: we end the children in their order
             pass_fds=held,
         )
     try:
         yield Child(name, process, log)
     finally:
-        process.communicate()  # closes its input, which tells it to end, and waits until it has
+        process.communicate()  # closes its input, which ends it, and waits
 
 
 def answers(url: str, auth: tuple[str, str] | None = None, method: str = "GET") -> bool:
-    """Whether a server on this machine answers a request with 200. No proxy is used."""
+    """Whether a server on this machine answers a request with 200, asked without a proxy."""
     try:
-        # Plain HTTP needs no certificates, and to load them takes a fifth of the time between two questions.
+        # Plain HTTP needs no certificates, and loading them takes a fifth of the time between two polls.
         with httpx.Client(auth=auth, timeout=ANSWER_SECONDS, trust_env=False, verify=False) as client:  # noqa: S501
             return client.request(method, url).status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -112,15 +110,15 @@ def answers(url: str, auth: tuple[str, str] | None = None, method: str = "GET") 
 
 @contextmanager
 def free_port(preferred: int, say: Callable[[str], None]) -> Iterator[int]:
-    """Yield the first port of the loopback from `preferred` on that nobody listens on; say so where it is another.
+    """Yield the first free port of the loopback, from `preferred` upwards; say so if it is another one.
 
-    Until the context ends no other caller of this, in any process, gets that port: a Prefect server takes seconds
-    until it listens, and two stacks that start at once would both choose it.
+    Until the context ends, no other caller of this function, in any process, gets that port. A Prefect server takes
+    seconds until it listens, and two stacks that start at the same time would choose the same port.
     """
     for port in range(preferred, preferred + 100):
-        # UDP has ports of its own, and the system frees them when their process ends, however it does.
+        # The UDP port of the same number is the claim. The system frees it however the process ends.
         with socket.socket(type=socket.SOCK_DGRAM) as claim, socket.socket() as probe:
-            # As servers do: a port whose last connections still linger is free.
+            # As servers do: a port with lingering connections is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 claim.bind(("127.0.0.1", port))

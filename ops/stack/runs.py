@@ -1,4 +1,4 @@
-"""Runs of deployments: started and followed until they end, or marked as crashed if nothing runs them any more."""
+"""Starts runs of deployments, follows them to their end, and crashes those whose processes are gone."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ from tasks.job_runs import in_state
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
 
-UNDER_WAY = in_state(("RUNNING", "PENDING", "CANCELLING"))
+ACTIVE = in_state(("RUNNING", "PENDING", "CANCELLING"))
 
 Watch = Callable[[FlowRun, int], None]
 
 
 def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch) -> FlowRun:
-    """Run a deployment ('flow/deployment') through a worker, and return the run once it has ended, however it has.
+    """Run a deployment ('flow/deployment') through a worker, and return the run once it has ended, however it ended.
 
-    If a scheduled run is under way, wait for it and try again. `watch` is called now and then with the run and the
-    number of its tasks that have ended; an exception of it ends the wait.
+    If another run is active, wait for that and try again. `watch` is called repeatedly with the run and the number of
+    its tasks that have ended; if it raises, the wait ends.
     """
     with connect() as client:
         try:
@@ -40,26 +40,26 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch) -> Fl
         for attempt in range(ATTEMPTS):
             created = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
             run = _follow(client, created, watch)
-            if not is_kept_out(run) or attempt == ATTEMPTS - 1:
+            if not was_skipped(run) or attempt == ATTEMPTS - 1:
                 break
-            for other in client.read_flow_runs(flow_filter=of_flow, flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
+            for other in client.read_flow_runs(flow_filter=of_flow, flow_run_filter=FlowRunFilter(state=ACTIVE)):
                 _follow(client, other, watch)
         return run
 
 
-def is_kept_out(run: FlowRun) -> bool:
-    """Whether a run was cancelled because another one is under way."""
+def was_skipped(run: FlowRun) -> bool:
+    """Whether a run was cancelled because another one is active."""
     if run.state is None or not run.state.is_cancelled():
         return False
     return run.run_count == 0 or run.state.message == ANOTHER_INSTANCE
 
 
-def put_to_rest(client: SyncPrefectClient) -> None:
-    """Set the runs that an earlier start of the stack left running to Crashed, and free the slots that they held.
+def crash_orphaned_runs(client: SyncPrefectClient) -> None:
+    """Set runs whose processes ended with an earlier stack to Crashed, and free their concurrency slots.
 
-    Their processes ended with the stack. Without this, the next run would be kept out for a minute or two.
+    Otherwise the next run would be cancelled until the server notices, which takes a minute or two.
     """
-    while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
+    while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=ACTIVE)):
         for run in runs:
             message = "The local stack was stopped while this was running."
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)

@@ -1,6 +1,6 @@
 """The local stack: PostgreSQL, a Prefect server, a worker and the sandbox, as children of this process.
 
-May not import prefect at its top; see `ops.stack.prefect_server`.
+May not import prefect at the top; see `ops.stack.prefect_server`.
 """
 
 import os
@@ -46,82 +46,78 @@ SANDBOX_START_SECONDS = 120
 API_PORT = 3000
 API_START_SECONDS = 180
 BUSY_SECONDS = 80
-"""A Prefect server that has just started may be busy for so long."""
+"""How long a Prefect server may be busy after its start."""
 WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class HttpApi:
-    """The HTTP API, which may still be starting: see `wait`."""
+    """The HTTP API, which may still be starting."""
 
     url: str
     child: Child
     secret_file: Path
 
     def wait(self, say: Callable[[str], None]) -> None:
-        """Return once it answers, and say how to call it."""
+        """Wait until it answers, and say how to call it."""
         self.child.wait_until(lambda: answers(f"{self.url}/healthz"), API_START_SECONDS)
-        say(f"The HTTP API is at {self.url}/api/cron; its secret is kept in {self.secret_file}. Try:")
+        say(f"The HTTP API is at {self.url}/api/cron; its secret is in {self.secret_file}. Try:")
         header = f"""printf 'Authorization: Bearer %s' "$(cat {self.secret_file})\""""
         say(f"  {header} | curl -sS -H @- {self.url}/api/cron")
 
 
 class Stack:
-    """What runs until `open_stack` ends, the last started first. `say` tells a person a line."""
+    """The processes that `open_stack` ends, in reverse order. `say` prints a line for a person."""
 
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
         self._enter = resources.enter_context
-        self.children: list[Child] = []
 
     @property
     def storage_dir(self) -> Path:
-        """Where reports and backups are kept until the storage blocks name another place."""
+        """Where reports and backups are kept unless the storage blocks name another place."""
         return self.folder.path / "storage"
 
     def start_postgres(self, database: str = "sivera") -> URL:
-        """Start PostgreSQL and return the URL of a database in it, made if need be."""
-        url, child = self._enter(embedded_postgres(self.folder, database))
-        self.children.append(child)
-        return url
+        """Start PostgreSQL and return the URL of a database there, which is created if missing."""
+        return self._enter(embedded_postgres(self.folder, database))
 
     def start_server(self) -> PrefectServer:
-        """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
-        server = self._enter(prefect_server(self.folder, self._enter(free_port(SERVER_PORT, self._say)), self._say))
-        self.children.append(server.child)
-        return server
+        """Start a Prefect server, which takes seconds until it answers; see `PrefectServer.wait`."""
+        return self._enter(prefect_server(self.folder, self._enter(free_port(SERVER_PORT, self._say)), self._say))
 
     def join_server(self, server: PrefectServer) -> None:
-        """Let this process talk to our server once it answers, and end the runs that an earlier stack left.
+        """Wait for our server, let this process talk to it, and crash runs that an earlier stack left.
 
-        ConfigurationError if the timetable is wrong: what it names has to be corrected first.
+        Raises:
+            ConfigurationError: The timetable is invalid.
         """
         use_server(server.client)
-        # Prefect takes seconds to import: here the server is still starting.
+        # Importing Prefect takes seconds, so it happens while the server starts.
         from blocks.server import connect  # noqa: PLC0415
-        from ops.stack.runs import put_to_rest  # noqa: PLC0415
+        from ops.stack.runs import crash_orphaned_runs  # noqa: PLC0415
         from ops.timetable import read_timetable  # noqa: PLC0415
 
-        read_timetable()  # an error in it is reported before anything is set up
+        read_timetable()  # before anything is set up
         server.wait()
         with connect() as client:
-            put_to_rest(client)
+            crash_orphaned_runs(client)
 
     def start_worker(self, server: PrefectServer | None) -> None:
-        """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
-        self.children.append(self._enter(prefect_worker(self.folder, WORK_POOL, server.client if server else None)))
+        """Start a worker of our work pool for our server, or for the one that the environment names (None)."""
+        self._enter(prefect_worker(self.folder, WORK_POOL, server.client if server else None))
 
     def start_http_api(self) -> HttpApi | None:
-        """Start the HTTP API for the Prefect server that this process talks to; return None if its secret is invalid.
+        """Start the HTTP API for the Prefect server of this process; return None if its secret is invalid.
 
-        It takes seconds until it answers, so do something else before `wait()`.
+        It takes seconds until it answers; see `HttpApi.wait`.
         """
         from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
 
         try:
             secret = load_cron_secret(BUSY_SECONDS)
         except ConfigurationError as error:
-            # No reason to keep the jobs from running.
+            # The jobs run without it.
             self._say(f"The HTTP API does not start: {error}")
             return None
         secret_file = self.folder.path / CRON_SECRET_FILE
@@ -132,7 +128,7 @@ class Stack:
         try:
             callback_of(public_url)
         except ConfigurationError as error:
-            self._say(f"Teams cannot connect accounts by the HTTP API: {error}")
+            self._say(f"Teams cannot connect accounts through the HTTP API: {error}")
         write_private(self.folder.path / PUBLIC_URL_FILE, public_url)
         command = ["-m", "ops.cli", "api", "--port", str(port)]
         environment = {**os.environ, **CLIENT, PUBLIC_URL: public_url}
@@ -140,7 +136,7 @@ class Stack:
         return HttpApi(url, child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
-        """Start a sandbox without any grant and return its base URL."""
+        """Start a sandbox without grants and return its base URL."""
         port = self._enter(free_port(SANDBOX_PORT, self._say))
         child = self._start("the sandbox", "sandbox", ["-m", "sandbox", str(port)])
         url = f"http://127.0.0.1:{port}"
@@ -148,17 +144,15 @@ class Stack:
         return url
 
     def _start(self, name: str, log: str, arguments: Sequence[str], **more: Any) -> Child:
-        child = self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
-        self.children.append(child)
-        return child
+        return self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
 
     def check(self) -> None:
-        """Raise StackError if any part of the stack has ended."""
-        for child in self.children:
+        """Raise StackError if a part of the stack has ended."""
+        for child in self.folder.children:
             child.check()
 
     def watch(self) -> NoReturn:
-        """Stay until interrupted; raise StackError if a part of the stack ends."""
+        """Wait until interrupted; raise StackError if a part of the stack ends."""
         while True:
             self.check()
             time.sleep(WATCH_SECONDS)
@@ -166,13 +160,13 @@ class Stack:
 
 @contextmanager
 def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
-    """Open a folder for a stack. All that is started ends with the context, also if this process is killed."""
+    """Yield a stack in a folder. Its processes end with the context, even if this process is killed."""
     with own_folder(path) as folder, ExitStack() as resources:
         yield Stack(folder, resources, say)
 
 
 def up() -> NoReturn:
-    """Run the stack for real credentials until interrupted. Secrets in the environment are saved as blocks."""
+    """Run the stack for real credentials until interrupted, and save the environment's secrets as blocks."""
     given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
     if given_server:
         check_given_server(given_server)
@@ -205,7 +199,7 @@ def up() -> NoReturn:
 
 
 def prepare_database(url: URL) -> None:
-    """Migrate a database; raise ConfigurationError if it takes no writes: the jobs and the HTTP API need them."""
+    """Migrate a database; ConfigurationError if it is read-only, because the jobs and the HTTP API need to write."""
     from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
 
     with engine_on(url) as engine:

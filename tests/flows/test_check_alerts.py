@@ -113,11 +113,11 @@ def test_the_next_check_sends_a_refused_message_again_but_only_to_that_channel(
     )
     capsys.readouterr()
     list_alerts()
-    assert capsys.readouterr().out.count("on, but it has not taken 1 messages yet") == 2
+    assert capsys.readouterr().out.count("on, but it has not accepted 1 messages yet") == 2
     assert send_test() == 1
     out = capsys.readouterr().out
-    assert "slack: the message was not taken: is the webhook still there?" in out
-    assert "url: the message was taken." in out
+    assert "slack: the message was not accepted: does the webhook still exist?" in out
+    assert "url: the message was accepted." in out
     receiver.statuses.clear()
     for _ in range(2):
         assert run(check_alerts).is_completed()

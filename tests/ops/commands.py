@@ -1,4 +1,4 @@
-"""The `sivera` command, in the process of a test."""
+"""Runs the `sivera` command in the process of a test."""
 
 import io
 import os
@@ -25,30 +25,26 @@ def refusal(code: object, err: str) -> str:
 
 
 class Answer(NamedTuple):
-    """What a command said."""
-
     code: object
     out: str
     err: str
 
     @property
     def refusal(self) -> str:
-        """The one line in which the command said why not."""
+        """The line in which the command refused."""
         assert self.out == ""
         return refusal(self.code, self.err)
 
 
 class Sivera(Protocol):
-    """Runs a command."""
-
     def __call__(self, *arguments: str, stdin: str | IO[str] | None = None) -> Answer:
-        """Run it with this as its standard input; None is a closed one."""
+        """Run it with this standard input; None is a closed one."""
         ...
 
 
 @contextmanager
 def in_folder(folder: Path) -> Iterator[Sivera]:
-    """Run commands in a folder, and put back what they change of this process."""
+    """Run commands in a folder, and undo their changes to this process."""
     before, where, on_sigterm = os.environ.copy(), Path.cwd(), signal.getsignal(signal.SIGTERM)
     os.chdir(folder)
     try:
@@ -61,7 +57,7 @@ def in_folder(folder: Path) -> Iterator[Sivera]:
 
 
 def run(*arguments: str, stdin: str | IO[str] | None = None) -> Answer:
-    """Run a command; no secret of its standard input may be in what it says."""
+    """Run a command, and check that its output has no secret from its standard input."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
@@ -77,7 +73,7 @@ def run(*arguments: str, stdin: str | IO[str] | None = None) -> Answer:
 
 
 def pasted(stage: Stage, grant: Grant) -> str:
-    """The one token that a person has after a login."""
+    """The token that a person has after a login."""
     tokens = stage.issue(grant)
     return (tokens.refresh_token or tokens.access_token).get_secret_value()
 

@@ -1,5 +1,6 @@
 """The `sivera` command and the HTTP API, for tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,26 +24,31 @@ from tests.prefect_server import PrefectServer, free_port
 
 @pytest.fixture
 def world() -> World:
-    """A world that lives in the machine's time, as the commands do."""
+    """A world on the machine's clock, which the commands use too."""
     return World(seed=7)
 
 
 @pytest.fixture
 def sivera(tmp_path: Path) -> Iterator[Sivera]:
-    """Runs the command in an empty folder."""
     with in_folder(tmp_path) as run:
         yield run
 
 
 @pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without variables of Prefect and of ours."""
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "SIVERA_"))]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.fixture
 def person() -> Person:
-    """Who sits at the browser of this machine."""
     return Person()
 
 
 @pytest.fixture
 def redirect() -> str:
-    """A redirect to a free port of this machine."""
     return f"http://127.0.0.1:{free_port()}/back%20here"
 
 
@@ -50,7 +56,7 @@ def redirect() -> str:
 def deployed(
     request: pytest.FixtureRequest, prefect_api: PrefectServer, postgres: str, tmp_path: Path
 ) -> PrefectServer:
-    """A Prefect server with two jobs and without runs; its secret is SECRET."""
+    """A Prefect server with two jobs and no runs; its secret is SECRET."""
     with connect() as client:
         found = client.read_deployments(limit=200)
     if {each.description for each in found} != {MARK}:
@@ -66,7 +72,6 @@ def deployed(
 
 @pytest.fixture
 def url(deployed: PrefectServer) -> Iterator[str]:
-    """The base URL of the API."""
     assert deployed
     with serving(create_app(JOBS, AT_ONCE)) as url:
         yield url
@@ -74,6 +79,5 @@ def url(deployed: PrefectServer) -> Iterator[str]:
 
 @pytest.fixture
 def api(url: str) -> Iterator[httpx.Client]:
-    """A caller that knows the secret."""
     with calling(url, SECRET) as client:
         yield client

@@ -1,9 +1,9 @@
-"""The HTTP API over real HTTP: its jobs, what holds for each answer, and a connection to Prefect that can be cut."""
+"""Serves the HTTP API over real HTTP, checks its answers, and can take the Prefect server away."""
 
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -11,13 +11,19 @@ from typing import Any
 import httpx
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from blocks.server import connect
 from ops.api.app import Times
 from ops.api.connections import NO_STORE, Connection, make_server
 from ops.api.jobs import read_jobs
+from sandbox.server import serve
 from tests.ops.timetables import ALL, timetable
+from tests.prefect_server import PrefectServer
 
 WAIT_SECONDS = 110
 END_SECONDS = 60
@@ -25,14 +31,14 @@ END_SECONDS = 60
 SECRET, OTHER = ("right-secret-Nr-1x", "other-secret-Nr-2x")
 JOB = "/api/cron/sync-campaigns"
 JOBS = read_jobs()
-AT_ONCE = Times(secret_fresh=0, wrong_secret=0, event=0.2)
-"""Nothing is remembered, and nobody waits."""
+AT_ONCE = Times(cache=0, wrong_secret=0, event=0.2)
+"""Without caching and delays."""
 
-MARK = "Of the tests of the HTTP API."
+MARK = "A deployment of the tests of the HTTP API."
 SYNC = ALL | {
     "entrypoint": "flows.sync_campaigns.sync_campaigns",
     "description": MARK,
-    # Not in the time of a test: a scheduled run would make each call a conflict.
+    # Never during a test: a scheduled run would make each call a conflict.
     "schedules": [{"slug": "hourly", "cron": "0 0 29 2 *", "timezone": "UTC"}],
 }
 REFRESH = SYNC | {"entrypoint": "flows.refresh_tokens.refresh_tokens", "parameters": {"options": {}}, "schedules": []}
@@ -44,7 +50,7 @@ def serving(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator
     """Serve the API on a free port of the loopback, as `sivera api` does; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(app, connection)
-        # Prefect keeps the settings of a test in its context, which a thread has to be given.
+        # Prefect keeps the settings of a test in its context, which threads do not inherit.
         run = partial(copy_context().run, server.run, sockets=[listener])
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -58,60 +64,36 @@ def serving(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator
 
 @contextmanager
 def calling(url: str, secret: str | None = None) -> Iterator[httpx.Client]:
-    """Yield a client that sends a secret; it follows no redirect."""
+    """Yield a client that sends a secret and does not follow redirects."""
     headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
     with httpx.Client(base_url=url, headers=headers, timeout=WAIT_SECONDS) as client:
         yield client
 
 
-class Line:
-    """A TCP connection to a server of the loopback, by a port of its own."""
+@contextmanager
+def forwarding(server: PrefectServer) -> Iterator[str]:
+    """Serve the API of a Prefect server at another address, which stops answering at the end; yield its URL."""
+    origin = server.api_url.removesuffix("/api")
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+    async def forward(request: Request) -> Response:
+        target, headers = f"{origin}{request.url.path}?{request.url.query}", dict(request.headers)
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            answer = await client.request(request.method, target, headers=headers, content=await request.body())
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
-    @property
-    def port(self) -> int:
-        """The port to call instead of the server's."""
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    def cut(self) -> None:
-        """Refuse every caller from now on."""
-        for each in (self._listener, *self._open):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                caller, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [caller, server]
-                for source, target in ((caller, server), (server, caller)):
-                    threading.Thread(target=_pump, args=(source, target), daemon=True).start()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+    with serve(Starlette(routes=[Route("/{rest:path}", forward, methods=["GET", "POST"])])) as url:
+        yield f"{url}/api"
 
 
 def runs(job: str = "sync-campaigns") -> list[FlowRun]:
-    """All runs of the job that no schedule made."""
+    """The runs of a job that no schedule made."""
     with connect() as client:
         found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[job])))
     return [run for run in found if not run.auto_scheduled]
 
 
 def check(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Check what holds for every answer; return its body."""
+    """Check the status and what all answers have in common; return the body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == NO_STORE

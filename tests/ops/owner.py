@@ -1,4 +1,4 @@
-"""A program that owns part of a stack until it is told to end, or is killed: `owner.py FOLDER tree|postgres`."""
+"""Runs part of a stack until it is stopped or killed: `owner.py FOLDER tree|postgres`."""
 
 import signal
 import sys
@@ -22,14 +22,13 @@ signal.pause()
 
 
 def main() -> None:
-    """Start the part, say so, and wait."""
     path, part = sys.argv[1:]
     with own_folder(Path(path)) as folder, ExitStack() as resources:
         if part == "tree":
             child = resources.enter_context(folder.run("tree", "tree", [sys.executable, "-c", TREE]))
             child.wait_until(lambda: "ready" in child.log.read_text(), 60)
         else:
-            url, _ = resources.enter_context(embedded_postgres(folder))
+            url = resources.enter_context(embedded_postgres(folder))
             (folder.path / "host").write_text(str(url.query["host"]))
         sys.stdout.write("started\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`sivera credentials`, `accounts` and `apps` as a person uses them: a real Prefect server, sandbox and PostgreSQL."""
+"""`sivera credentials`, `accounts` and `apps` against a real Prefect server, sandbox and PostgreSQL."""
 
 import io
 import shlex
@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
-from ops.commands.accounts import OVERDUE, why_not
+from ops.commands.accounts import why_not
 from ops.commands.session import read_secret
 from sandbox.facts import CLIENT_ID
 from sandbox.faults import Fault, FaultKind
+from sivera.alerts.checking import find_in_data
+from sivera.alerts.options import DEFAULTS
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
-from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 from tests.consents import Person, answered
 from tests.ops.commands import Sivera, add, pasted, refusal
@@ -24,6 +24,7 @@ from tests.prefect_server import rewrite_block
 from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+LAST_REPORT = "Its campaigns are synced, and its last report is of 2026-11-22 12:00 UTC."
 
 
 def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, ready: Stage) -> None:
@@ -51,7 +52,7 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
 
     assert sivera(*add(PlatformName.META), stdin=token).out.startswith("Replaced the token of meta grant 1 (main) of t")
     again = sivera(*add(PlatformName.META, "Hanok", "--name", "again"), stdin=token)
-    assert again.out.splitlines()[1].startswith("It carries no ad account")
+    assert again.out.splitlines()[1].startswith("It carries no ad accounts")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
         (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "does not hold"),
     ],
 )
-def test_what_cannot_be_a_secret_is_refused(
+def test_input_that_cannot_be_a_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None, says: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
@@ -73,7 +74,7 @@ def test_what_cannot_be_a_secret_is_refused(
     assert "geheim" not in str(refused.value)
 
 
-def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
+def test_impossible_requests_are_refused(sivera: Sivera, ready: Stage) -> None:
     for platform in PlatformName:
         line = sivera(*add(platform), stdin="geheim").refusal
         assert line.startswith(f"{platform.value}: ")
@@ -83,16 +84,15 @@ def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
     assert "there is no account 4711" in sivera("accounts", "approve-removals", "4711").refusal
     grant = ready.world.add_grant(PlatformName.TIKTOK)
     id_ = str(ready.connect(grant).account_ids[0])
-    assert "has no removals that wait" in sivera("accounts", "approve-removals", id_).refusal
+    assert "has no held removals" in sivera("accounts", "approve-removals", id_).refusal
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, seconds=3600))
     answer = sivera("accounts", "sync", id_)
-    assert answer.err.endswith("sivera: The platform wants no calls now: the next run takes the account first.\n")
-    with Session(ready.engine) as session, session.begin():
-        session.execute(update(AdAccount).values(status="closed"))
+    assert answer.err.endswith("sivera: The platform throttles us now: the next run takes this account first.\n")
+    ready.execute("UPDATE ad_accounts SET status = 'closed'")
     assert sivera("accounts", "sync", id_).refusal == "The account is closed at the platform."
 
 
-def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_shown(
+def test_a_revoked_grant_is_connected_again_with_the_command_that_is_shown(
     sivera: Sivera, ready: Stage, person: Person, redirect: str
 ) -> None:
     grant = ready.world.add_grant(PlatformName.META)
@@ -139,23 +139,32 @@ def test_the_keys_of_our_application_are_saved_and_checked(sivera: Sivera, ready
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "lacks", "says"),
     [
-        ({}, ""),
-        ({"last_synced_at": None}, "It is new: the next run takes it."),
-        ({"last_synced_at": NOW - OVERDUE - timedelta(minutes=1)}, "No run has come to it lately"),
-        ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, "meta: failed."),
-        ({"last_synced_at": None, "last_error": "meta: failed."}, "meta: failed."),
-        ({"next_attempt_at": NOW + timedelta(hours=2)}, "Runs leave it out until 2026-11-24 14:00 UTC."),
-        ({"unlisted_since": NOW - timedelta(hours=2)}, "Its grant has not listed it since 2026-11-24 10:00 UTC."),
-        ({"reports_as_of": NOW - REPORTS_LAG - OVERDUE}, ""),
-        ({"reports_as_of": NOW - timedelta(days=2)}, f"its last report is of {NOW - timedelta(days=2):%Y-%m-%d %H:%M}"),
-        ({"reports_as_of": NOW - timedelta(days=2), "last_synced_at": NOW - timedelta(days=1)}, "No run has come to"),
-        ({"reports_as_of": NOW - timedelta(days=2), "last_error": "amazon: failed."}, "amazon: failed. Its campaigns"),
+        ({}, None, ""),
+        ({"last_synced_at": None}, None, "It is new: the next run takes it."),
+        ({"last_synced_at": None}, "sync", "No run has reached it lately: run `sivera doctor`."),
+        ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, None, "meta: failed."),
+        ({"last_synced_at": None, "last_error": "meta: failed."}, "sync", "meta: failed."),
+        ({"next_attempt_at": NOW + timedelta(hours=2)}, None, "Runs skip it until 2026-11-24 14:00 UTC."),
+        ({"unlisted_since": NOW - timedelta(hours=2)}, None, "Its grant has not listed it since 2026-11-24 10:00 UTC."),
+        ({"last_error": "amazon: failed."}, "reports", f"amazon: failed. {LAST_REPORT}"),
+        ({}, "full", "It had no good full sync for two days. Try one: sivera accounts sync 7 --full"),
     ],
 )
-def test_why_an_account_is_not_synced(state: dict[str, object], says: str) -> None:
-    account = AdAccount(**{"id": 7, "status": "active", "last_synced_at": NOW} | state)
-    said = why_not(account, "active", None, NOW, ())
-    assert says in said
-    assert bool(says) == bool(said)
+def test_why_an_account_is_not_synced(state: dict[str, object], lacks: str | None, says: str) -> None:
+    known = {"id": 7, "status": "active", "last_synced_at": NOW, "reports_as_of": NOW - timedelta(days=2)}
+    assert why_not(AdAccount(**known | state), "active", None, NOW, (), lacks) == says
+
+
+def test_the_list_and_the_alerts_agree_on_when_an_account_is_stale(sivera: Sivera, ready: Stage) -> None:
+    ready.connect(ready.world.add_grant(PlatformName.META))
+    ready.execute("UPDATE platform_credentials SET status_since = now() - interval '1 day'")
+    ready.execute("UPDATE ad_accounts SET created_at = now() - interval '1 day', last_full_sync_at = now()")
+    for minutes in (179, 181):
+        age = f"interval '{minutes} minutes'"
+        ready.execute(f"UPDATE ad_accounts SET last_synced_at = now() - {age}")  # noqa: S608 - a constant
+        with Session(ready.engine) as session:
+            is_stale = bool(find_in_data(session, DEFAULTS))
+        assert is_stale is (minutes > 180)
+        assert ("No run has reached it lately" in sivera("accounts", "list").out) is is_stale

@@ -17,18 +17,18 @@ SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
 def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> None:
     assert sivera("alerts", "list").out.count("not set") == 4
     assert sivera("alerts", "set", "slack", stdin=f"{SLACK}\n").out == (
-        "Saved. Alerts come by slack from now on. To see one: sivera alerts test\n"
+        "Saved. Alerts now go to slack. To see one: sivera alerts test\n"
     )
     listed = sivera("alerts", "list").out
     assert listed.count("not set") == 2
-    assert "No alert is open." in listed
+    assert "No alerts are open." in listed
     assert "s3cretvalue" not in listed
     tables, since = Tables(ready.engine), datetime(2026, 11, 24, 12, tzinfo=UTC)
     tables.add_alert("a", title="a failed", message="It did so.", since=since)
     tables.add_alert("b", "budget", title="Budget of b", open_receipts={"slack": "2100-01-01T00:00:00Z"})
     tables.add_alert("c", title="c failed", closed_at=since)
     listed = sivera("alerts", "list").out
-    assert "on, but it has not taken 1 messages yet" in listed
+    assert "on, but it has not accepted 1 messages yet" in listed
     assert "2026-11-24 12:00" in listed
     assert "a failed: It did so." in listed
     assert "Budget of b" in listed
@@ -37,13 +37,13 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
         (watchdog,) = client.read_automations_by_name(WATCHDOG)
         client.delete_automation(watchdog.id)
     assert "missing: run `sivera deploy`" in sivera("alerts", "list").out
-    assert sivera("alerts", "remove", "slack").out == "Removed. No alert comes by slack any more.\n"
+    assert sivera("alerts", "remove", "slack").out == "Removed. Alerts no longer go to slack.\n"
     assert "there is no channel slack" in sivera("alerts", "remove", "slack").refusal
     assert "there is no channel: set one" in sivera("alerts", "test").refusal
 
 
 @pytest.mark.usefixtures("ready")
-def test_what_is_no_url_of_the_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
+def test_a_wrong_url_of_a_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
     assert "not a webhook of Discord" in sivera("alerts", "set", "discord", stdin=SLACK).refusal
     missing = sivera("alerts", "set", "slack", "--file", SLACK).refusal
     assert missing == "--file: the file cannot be read (No such file or directory): see that it is there"

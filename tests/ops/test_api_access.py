@@ -1,4 +1,4 @@
-"""Who may call what of the HTTP API: its paths and methods, its secret, and while that is missing."""
+"""Access to the HTTP API: its paths, its methods and its secret, which may be missing."""
 
 import logging
 import socket
@@ -19,7 +19,7 @@ from ops.stack.stack import open_stack
 from sivera.sync.plan import SyncOptions
 from tests.ops.commands import Sivera
 from tests.ops.http_api import AT_ONCE, JOB, JOBS, OTHER, SECRET, calling, check, runs, serving
-from tests.prefect_server import PrefectServer, rewrite_block
+from tests.prefect_server import rewrite_block
 
 
 def test_an_unknown_path_or_method_is_refused_and_never_redirected(api: httpx.Client) -> None:
@@ -56,7 +56,7 @@ WRONG = [
 ]
 
 
-def test_without_the_secret_nobody_learns_even_which_paths_exist(url: str) -> None:
+def test_callers_without_the_secret_do_not_learn_which_paths_exist(url: str) -> None:
     with calling(url) as stranger:
         for path in (JOB, "/api/cron", "/api/cron/nope", "/metrics", "/", "/docs"):
             for headers in WRONG:
@@ -71,8 +71,8 @@ def test_without_the_secret_nobody_learns_even_which_paths_exist(url: str) -> No
     assert runs() == []
 
 
-def test_the_answer_to_a_wrong_secret_is_held_back_and_holds_up_nobody_else(deployed: PrefectServer) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_a_wrong_secret_is_answered_late_and_delays_nobody_else() -> None:
     with (
         ThreadPoolExecutor(1) as pool,
         serving(create_app(JOBS, Times(wrong_secret=2))) as url,
@@ -101,13 +101,13 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(
             check(guesser.get(JOB), 401)
         check(api.post(JOB), 202)
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
-    assert any("A wrong secret from 127.0.0.1" in record.getMessage() for record in ours)
+    assert any("Wrong secret from 127.0.0.1" in record.getMessage() for record in ours)
     assert not [record for record in ours if SECRET in record.getMessage() + str(record.exc_info)]
     assert runs()
     assert SECRET not in str([run.model_dump() for run in runs()])
 
 
-def test_a_new_secret_needs_no_restart_and_the_old_one_lasts_for_its_grace(url: str) -> None:
+def test_a_new_secret_needs_no_restart_and_the_old_one_is_valid_for_its_grace(url: str) -> None:
     before = CronSecret(current=SecretStr(SECRET))
     hour = timedelta(hours=1)
     with calling(url, SECRET) as old, calling(url, OTHER) as new:
@@ -116,7 +116,7 @@ def test_a_new_secret_needs_no_restart_and_the_old_one_lasts_for_its_grace(url: 
             assert (new.get("/nope").status_code, old.get("/nope").status_code) == (404, status)
 
 
-def test_while_the_secret_is_invalid_or_missing_nothing_matches(url: str) -> None:
+def test_nothing_matches_an_invalid_or_missing_secret(url: str) -> None:
     def check_closed() -> None:
         check(caller.get("/healthz"), 503)
         for secret in ("short", SECRET, "x", "None"):
@@ -136,8 +136,8 @@ def test_while_the_secret_is_invalid_or_missing_nothing_matches(url: str) -> Non
     assert runs() == []
 
 
-def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServer, sivera: Sivera) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_command_generates_sets_and_rotates_the_secret(sivera: Sivera) -> None:
     fresh = sivera("secret", "generate").out.strip()
     assert len(fresh) == 43
     assert "shorter than 16 characters" in sivera("secret", "set", stdin="too-short").refusal
@@ -145,7 +145,7 @@ def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServ
 
     answer = sivera("secret", "set", stdin=fresh)
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err.endswith("the HTTP API accepts it, and no other.\n")
+    assert answer.err.endswith("the HTTP API accepts it and no other.\n")
     block = load_cron_secret()
     assert (block.current, block.previous) == (SecretStr(fresh), None)
 
@@ -155,13 +155,11 @@ def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServ
     assert block.previous == SecretStr(fresh)
     assert block.previous_until
     assert timedelta(minutes=59) < block.previous_until - datetime.now(UTC) <= timedelta(hours=1)
-    assert "the one before it until" in answer.err
+    assert "the previous one until" in answer.err
 
 
-def test_the_api_starts_only_with_a_secret_and_an_address(
-    deployed: PrefectServer, sivera: Sivera, tmp_path: Path
-) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_api_starts_only_with_a_valid_secret_and_address(sivera: Sivera, tmp_path: Path) -> None:
     assert "cannot listen on 256.0.0.1, port 0" in sivera("api", "--host", "256.0.0.1", "--port", "0").refusal
     rewrite_block("cron-secret", CRON_SECRET, current="short")
     refusal = sivera("api", "--port", "0").refusal
@@ -175,10 +173,10 @@ def test_the_api_starts_only_with_a_secret_and_an_address(
     assert line.startswith("The HTTP API does not start: the block cron-secret/cron-secret does not fit")
 
 
-def test_with_a_public_address_that_does_not_fit_only_the_connect_pages_are_refused(
-    deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("deployed")
+def test_an_invalid_public_address_turns_off_only_the_connect_pages(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert deployed
     monkeypatch.setenv("SIVERA_PUBLIC_URL", f"https://ana:{SECRET}@jobs.example.com")
     with serving(create_app(JOBS, AT_ONCE)) as url, calling(url) as stranger:
         check(stranger.get("/healthz"), 200)

@@ -1,4 +1,4 @@
-"""`sivera budgets` as a person uses it: a real Prefect server and PostgreSQL."""
+"""`sivera budgets` against a real Prefect server and PostgreSQL."""
 
 import pytest
 
@@ -12,7 +12,6 @@ TEAM = "Northwind Goods"
 
 @pytest.fixture
 def account(ready: Stage, world: World) -> int:
-    """An account of the team."""
     connection = ready.connect(world.add_grant(PlatformName.META), team=TEAM)
     return connection.account_ids[0]
 

@@ -1,4 +1,4 @@
-"""`sivera check` as a person uses it: a real Prefect server, sandbox and PostgreSQL."""
+"""`sivera check` against a real Prefect server, sandbox and PostgreSQL."""
 
 import json
 from datetime import timedelta
@@ -35,9 +35,7 @@ def test_each_request_has_a_line_and_nothing_is_stored(sivera: Sivera, ready: St
         assert not [secret for secret in secrets if secret in told]
 
 
-def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
-    sivera: Sivera, ready: Stage, tmp_path: Path
-) -> None:
+def test_refusals_show_the_platform_s_words_except_in_the_file(sivera: Sivera, ready: Stage, tmp_path: Path) -> None:
     old = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=3), team="Hanok").credential_id
     meta = ready.world.add_grant(PlatformName.META, campaigns=3)
     new = ready.connect(meta, team="Northwind").credential_id
@@ -78,7 +76,7 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     assert sivera("check", "google", "--grant", str(old)).refusal.startswith(f"google has no grant {old}")
 
 
-def test_a_grant_without_a_token_could_not_be_tried(sivera: Sivera, ready: Stage, world: World) -> None:
+def test_a_grant_without_a_token_cannot_be_checked(sivera: Sivera, ready: Stage, world: World) -> None:
     grant = world.add_grant(PlatformName.AMAZON)
     id_ = ready.connect(grant).credential_id
     ready.age(timedelta(hours=2))

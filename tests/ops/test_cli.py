@@ -1,9 +1,8 @@
-"""The `sivera` command at its deps: help, and one clear line where it cannot do what it is asked for."""
+"""The `sivera` command itself: help, one clear line for each failure, and quick imports."""
 
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,9 @@ from sivera.values import PlatformName
 from tests.ops.commands import Sivera, add, refusal
 from tests.prefect_server import free_port
 
-OURS = ("PREFECT_", "SIVERA_")
-ASKING = {
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+DATABASE_COMMANDS = {
     "accounts list": 0,
     "credentials list": 0,
     "credentials show 1": 1,
@@ -24,32 +24,25 @@ ASKING = {
     "status --database": 0,
     "migrate": 0,
 }
-"""Commands that ask only the database, and their exit codes where it is empty."""
+"""Commands that need only the database, and their exit codes if it is empty."""
 SLOW = {"prefect", "prefect_sqlalchemy", "vl_convert", "fsspec", "apprise", "jinja2", "babel"}
-"""What takes long to import, and is of no use to them."""
+"""Modules that are slow to import, and that these commands do not need."""
 NO_SERVER = "no Prefect server answers at the address in PREFECT_API_URL"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_ours_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(OURS)]:
-        monkeypatch.delenv(name)
-
-
 def run_fresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on something that looks at what is imported, or imports prefect with other settings."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    """Run a fresh Python, to see what it imports."""
     return subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-P", *arguments],
         cwd=folder,
-        env=inherited | {"HOME": str(folder)} | environment,
+        env=os.environ | {"HOME": str(folder)} | environment,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_help_lists_every_command_without_importing_what_takes_long(tmp_path: Path) -> None:
+def test_help_lists_commands_without_slow_imports(tmp_path: Path) -> None:
     program = "import sys, ops.cli\nops.cli.app(['--help'])\nassert not {'prefect', 'sqlalchemy'} & sys.modules.keys()"
     done = run_fresh(tmp_path, "-c", program)
     assert done.returncode == 0, done.stderr
@@ -65,9 +58,12 @@ def test_help_lists_every_command_without_importing_what_takes_long(tmp_path: Pa
         (["demo", "--exot"], "--exot"),
         (["demo", "--accounts", "0"], "--accounts"),
         (["credentials", "add", "--platform", "metta", "--team", "Hanok"], 'Did you mean "meta"?'),
-        (add(PlatformName.META, " "), "--team. Write a name in one line."),
-        (add(PlatformName.META, "Hanok", "--name", "a\nb"), "--name. Write a name in one line."),
-        (add(PlatformName.META, "Hanok", "geheim"), "There is a word too many. Try `sivera credentials add --help`."),
+        (add(PlatformName.META, " "), "--team. Write the name on one line."),
+        (add(PlatformName.META, "Hanok", "--name", "a\nb"), "--name. Write the name on one line."),
+        (
+            add(PlatformName.META, "Hanok", "geheim"),
+            "There is an argument too many. Try `sivera credentials add --help`.",
+        ),
         (["accounts", "sync"], "ID requires an argument"),
         (["accounts", "sync", str(2**63)], "Must be <"),
         (["accounts", "approve-removals", "0"], "Must be >= 1"),
@@ -88,21 +84,19 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: s
         ("SIVERA_DATABASE_URL", "postgresql://u:x@geheim!pw@127.0.0.1/x", "percent-encode special characters"),
     ],
 )
-def test_up_names_what_does_not_answer_within_ten_seconds(
+def test_up_names_what_does_not_answer(
     sivera: Sivera, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     port = str(free_port())
     monkeypatch.setenv(variable, value.replace("{port}", port))
-    begun = time.monotonic()
     line = sivera("up").refusal
-    assert time.monotonic() - begun < 20  # ten, and patience for a busy machine
     assert says.replace("{port}", port) in line
     assert "geheim" not in line
     assert not Path(".sivera").exists()
 
 
 @pytest.mark.parametrize("command", ["status --database", "status --database --json"])
-def test_a_reader_that_has_seen_enough_is_no_error(database_url: str, command: str) -> None:
+def test_a_closed_pipe_is_not_an_error(database_url: str, command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     program = [sys.executable, "-P", "-m", "ops.cli", *command.split()]
@@ -125,7 +119,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(sivera: Sivera
 ASK_THE_DATABASE = f"""
 import sys
 from ops.cli import main
-for command, code in {ASKING}.items():
+for command, code in {DATABASE_COMMANDS}.items():
     try:
         main(command.split())
     except SystemExit as ended:
@@ -136,7 +130,7 @@ for command, code in {ASKING}.items():
 
 
 @pytest.mark.parametrize("folder", [None, FOLDER])
-def test_commands_that_only_ask_the_database_import_nothing_slow(
+def test_commands_that_need_only_the_database_import_nothing_slow(
     tmp_path: Path, database_url: str, folder: Path | None
 ) -> None:
     if folder is None:

@@ -1,4 +1,4 @@
-"""`sivera credentials connect` as a person uses it: the consent page, the redirect to this machine, and the table."""
+"""`sivera credentials connect`: the consent page, the redirect to this machine, and the table."""
 
 import io
 import re
@@ -42,7 +42,7 @@ def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
         assert answer.code == 0, answer.err
         grant = max(world.grants.values(), key=lambda each: each.id)
         assert f"Connected {platform.value} grant {grant.id} (main) of team Northwind Goods." in answer.out
-        assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+        assert "It carries 2 ad accounts; the next run syncs the new ones." in answer.out
         for account in world.accounts_of(grant):
             assert re.search(rf"{re.escape(account.name)} +{account.id} +{account.currency}", answer.out)
         page = person.seen.result(PATIENCE_SECONDS)
@@ -53,7 +53,7 @@ def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
         assert secret not in answer.out + answer.err
 
 
-def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
+def test_the_terminal_and_the_browser_show_a_refusal(
     sivera: Sivera, ready: Stage, person: Person, redirect: str
 ) -> None:
     person.decide = lambda page: answered(page, "deny")
@@ -103,7 +103,7 @@ def test_a_wrong_address_connects_nothing(sivera: Sivera, ready: Stage) -> None:
     assert ready.rows("SELECT 1 FROM oauth_states WHERE used_at IS NOT NULL") == []
 
 
-def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: str) -> None:
+def test_the_redirect_listens_only_on_this_machine_and_for_a_limited_time(redirect: str) -> None:
     with listen(redirect) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         with pytest.raises(ConfigurationError, match="free that port"):
@@ -113,7 +113,7 @@ def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: st
     assert refused.value.why is Refusal.STATE_EXPIRED
 
 
-def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
+def test_a_web_application_can_hand_over_a_consent_as_the_guide_shows(ready: Stage, world: World) -> None:
     guide = Path(__file__).parents[2] / "docs" / "going-live.md"
     (example,) = re.findall(r"^```python\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)
     shown: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def test_a_visit_leaves_no_connection_to_a_platform_open(ready: Stage) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_browser_that_disconnects_blocks_nothing(host: str, capfd: pytest.CaptureFixture[str]) -> None:
     redirect = f"http://{host}:{free_port()}/back"
     with listen(redirect) as listener:
         browser = socket.create_connection(listener.getsockname()[:2])
@@ -155,7 +155,7 @@ def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.Capt
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: str) -> None:
+def test_an_idle_connection_of_a_browser_blocks_nothing(redirect: str) -> None:
     request = b"GET /back%%20here?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     with (
         listen(redirect) as listener,
@@ -176,11 +176,11 @@ def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: 
         assert b"code=2" in later.recv(10_000)
 
 
-def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to_know(
+def test_a_link_for_a_team_is_printed_with_the_redirect_to_register(
     sivera: Sivera, ready: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = ["credentials", "link", "--platform", "meta", "--team", "Northwind Goods"]
-    assert "It works on this machine only: for others set SIVERA_PUBLIC_URL" in sivera(*link).out
+    assert "It works only on this machine: for others set SIVERA_PUBLIC_URL" in sivera(*link).out
     monkeypatch.setenv("SIVERA_PUBLIC_URL", "https://jobs.example.com/")
     redirect, made = sivera(*link).out.splitlines()
     assert redirect.endswith(" https://jobs.example.com/connect/callback")

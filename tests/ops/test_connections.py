@@ -1,4 +1,4 @@
-"""The bounds on connections to the HTTP API, over real sockets."""
+"""The limits on connections to the HTTP API, over real sockets."""
 
 import json
 import socket
@@ -22,15 +22,15 @@ HEAD_OF_POST = b"POST %s HTTP/1.1\r\nHost: api\r\nContent-Length: 9\r\n\r\n12"
 released = threading.Event()
 
 
-class Narrow(Connection):
-    """With bounds that a test can reach."""
+class SmallConnection(Connection):
+    """With limits that a test can reach."""
 
     most = 3
     request_seconds = 0.5
 
 
 async def answer(request: Request) -> PlainTextResponse:
-    """Refuse what is sent, or read it and answer when the test says so."""
+    """Answer before the body has arrived, or read it and answer when the test says so."""
     if request.url.path != "/refused":
         await request.body()
         await anyio.to_thread.run_sync(released.wait)
@@ -39,10 +39,9 @@ async def answer(request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def address() -> Iterator[tuple[str, int]]:
-    """Where the server listens."""
     released.set()
     routes = [Route(path, answer, methods=["GET", "POST"]) for path in ("/", "/refused")]
-    with serving(Starlette(routes=routes), Narrow) as url:
+    with serving(Starlette(routes=routes), SmallConnection) as url:
         parts = urlsplit(url)
         yield parts.hostname or "", parts.port or 0
 
@@ -55,7 +54,7 @@ def connect(address: tuple[str, int], *sent: bytes) -> socket.socket:
 
 
 def read(caller: socket.socket) -> bytes:
-    """Everything until the server closes."""
+    """Read until the server closes."""
     received = b""
     try:
         while data := caller.recv(65536):
@@ -92,7 +91,7 @@ def check_refusal(received: bytes, status: int) -> None:
     ],
     ids=["silent", "half a head", "half a body", "no HTTP", "a huge head"],
 )
-def test_a_request_that_does_not_arrive_is_ended(
+def test_a_request_that_does_not_arrive_is_refused(
     address: tuple[str, int], sent: tuple[bytes, ...], status: int
 ) -> None:
     with connect(address, *sent) as caller:
@@ -104,19 +103,19 @@ def test_a_caller_that_was_refused_cannot_go_on_sending(address: tuple[str, int]
         assert read(caller).endswith(b"an answer")
 
 
-def test_a_request_that_follows_another_one_has_no_longer_to_arrive(address: tuple[str, int]) -> None:
+def test_a_pipelined_request_has_the_same_time_limit(address: tuple[str, int]) -> None:
     for half in (GET[:20], HEAD_OF_POST % b"/"):
         with connect(address, GET + half) as caller:
             check_answer(caller)
             check_refusal(read(caller), 408)
 
 
-def test_a_connection_is_kept_while_its_answer_is_made_and_after_it(address: tuple[str, int]) -> None:
+def test_a_connection_stays_open_during_and_after_a_slow_answer(address: tuple[str, int]) -> None:
     released.clear()
     with connect(address, GET) as caller:
         for _ in range(2):
             with connect(address) as silent:
-                check_refusal(read(silent), 408)  # so long has the other one lasted
+                check_refusal(read(silent), 408)  # the other connection is at least this old
             released.set()
             check_answer(caller)
             caller.sendall(GET)
@@ -125,9 +124,9 @@ def test_a_connection_is_kept_while_its_answer_is_made_and_after_it(address: tup
         check_refusal(read(caller), 408)
 
 
-def test_one_connection_too_many_is_refused_at_once_busy_or_idle(address: tuple[str, int]) -> None:
+def test_connections_above_the_limit_are_refused_at_once(address: tuple[str, int]) -> None:
     with ExitStack() as opened:
-        kept = [opened.enter_context(connect(address, GET)) for _ in range(Narrow.most)]
+        kept = [opened.enter_context(connect(address, GET)) for _ in range(SmallConnection.most)]
         for caller in kept:
             check_answer(caller)
         with connect(address) as caller:

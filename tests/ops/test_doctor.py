@@ -2,20 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import (
-    DeploymentUpdate,
-    GlobalConcurrencyLimitUpdate,
-    WorkPoolUpdate,
-)
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed, Pending, Running
 from pydantic import SecretStr
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -36,13 +29,12 @@ from sivera.alerts.options import Channel
 from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.timetables import ALL, SPLIT, timetable, write
-from tests.prefect_server import PrefectServer, free_port, rewrite_block
+from tests.prefect_server import PrefectServer, free_port, rewrite_block, set_states
 from tests.stage import Stage
+from tests.unit.tables import Tables
 
 OK, WARNING, FAULT, SKIPPED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.SKIPPED
-
-
-# No run comes due, and so late, while the test runs.
+# No run becomes due, and so late, during the test.
 RARE = {"slug": "rare", "cron": "0 0 29 2 *", "timezone": "UTC"}
 TIMETABLE = timetable(ALL | {"schedules": [RARE]}, SPLIT)
 
@@ -52,11 +44,10 @@ def look(timetable_path: Path | None = None) -> dict[str, Finding]:
 
 
 def named(found: dict[str, Finding], verdict: Verdict) -> set[str]:
-    """The checks with this verdict."""
     return {name for name, each in found.items() if each.verdict is verdict}
 
 
-def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once(
+def test_a_healthy_installation_has_no_findings_and_a_broken_one_has_many_at_once(
     ready: Stage, prefect_api: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, TIMETABLE)
@@ -64,7 +55,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     setup(channels={Channel.URL: SecretStr("json://127.0.0.1:9/s3cret-path")})
     ResultWebhook(url=SecretStr("https://example.com/s3cret-path"), secret=generate_secret()).save(RESULT_WEBHOOK)
     with connect() as client:
-        # A worker is taken for gone after three times as long.
+        # A worker counts as offline after three times this long.
         client.send_worker_heartbeat(WORK_POOL, "a-worker", heartbeat_interval_seconds=3600)
     for platform in (PlatformName.GOOGLE, PlatformName.META):
         ready.connect(ready.world.add_grant(platform, accounts=2))
@@ -78,11 +69,12 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert prefect_api.auth_string.partition(":")[2] not in out
     assert "s3cret-path" not in out
 
-    check_untaken_message(ready)
+    Tables(ready.engine).add_alert("a")
+    late = blocks_of(ready)
+    assert (late.verdict, late.text) == (WARNING, "url has not accepted 1 messages yet")
     with connect() as client:
         break_much(client)
-    with ready.engine.begin() as connection:
-        connection.execute(text("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'meta'"))
+    ready.execute("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'meta'")
     assert show(Installation(timetable_path=path), as_json=False) == 2
     out = capsys.readouterr().out
     lines = {line.split()[1]: line for line in out.splitlines()}
@@ -94,7 +86,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert all(" Remedy: " in line for line in lines.values() if line.startswith(("WARNING ", "FAULT ")))
     for name, parts in BROKEN.items():
         assert [part for part in parts if part not in lines[name]] == []
-    assert "tiktok" not in lines["blocks"], "nobody uses it"
+    assert "tiktok" not in lines["blocks"], "no grant uses it"
     assert "s3cret" not in out
     ready.execute("ALTER TABLE alerts RENAME TO gone")
     blocks = blocks_of(ready).text
@@ -114,7 +106,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
 
 
 BROKEN = {
-    "worker": ["do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
+    "worker": ["paused, so runs do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
     "limits": [f"switched off, or not 1: {LOCKS[0]}."],
     "automations": [f"switched off: {AUTOMATIONS[0].name}."],
     "deployments": [
@@ -134,16 +126,7 @@ BROKEN = {
     ],
     "backups": ["nosuch://place/backups"],
 }
-"""What the doctor says of an installation after `break_much`."""
-
-
-def check_untaken_message(stage: Stage) -> None:
-    alert = """INSERT INTO alerts (kind, subject, title, message, link, since)
-               VALUES ('job-failed', 'a/all', 'a failed', 'It did.', '', now())"""
-    with stage.engine.begin() as connection:
-        connection.execute(text(alert))
-    found = blocks_of(stage)
-    assert (found.verdict, found.text) == (WARNING, "url has not taken 1 messages yet")
+"""What the doctor says about an installation after `break_much`."""
 
 
 def blocks_of(stage: Stage) -> Finding:
@@ -159,10 +142,8 @@ def break_much(client: SyncPrefectClient) -> None:
     client.pause_automation(automation.id)
 
     deployment = client.read_deployment_by_name("example/all")
-    failed = client.create_flow_run_from_deployment(deployment.id)
-    states: list[State[Any]] = [Pending(), Running(), Failed(message="It broke.")]
-    for state in states:
-        client.set_flow_run_state(failed.id, state, force=True)
+    run = client.create_flow_run_from_deployment(deployment.id)
+    set_states(run, Pending(), Running(), Failed(message="It broke."))
     client.pause_deployment(deployment.id)
     client.update_deployment(deployment.id, DeploymentUpdate(tags=["sivera", "mine"], concurrency_limit=2))
     client.delete_deployment(client.read_deployment_by_name("example/split").id)
@@ -177,9 +158,7 @@ def break_much(client: SyncPrefectClient) -> None:
     TokenKey.generate().save(TOKEN_KEY, overwrite=True)
 
 
-def test_a_server_that_is_away_hides_nothing_of_the_database(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_database_is_checked_even_if_the_server_is_away(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with temporary_settings({PREFECT_API_URL: f"http://ana:hidden@127.0.0.1:{free_port()}/api"}):
         monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
         found = look()
@@ -202,8 +181,8 @@ async def answer(request: Request) -> JSONResponse:
     return JSONResponse({"unknown": True})
 
 
-def test_an_open_old_or_odd_server_is_named_and_hides_nothing() -> None:
-    # Not Prefect's own server: another version of it, without a password, would take half a minute to start.
+def test_an_open_old_or_odd_server_is_named_and_other_checks_go_on() -> None:
+    # Not a real server: another version of Prefect, without a password, would take half a minute to start.
     app = Starlette(routes=[Route("/api/{rest:path}", answer, methods=["GET", "POST"])])
     with serve(app) as url, temporary_settings({PREFECT_API_URL: f"{url}/api"}):
         found = look()

@@ -1,4 +1,4 @@
-"""`sivera credentials show` and `sivera keys` as a person uses them."""
+"""`sivera credentials show` and `sivera keys` against a real Prefect server and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,7 +46,7 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     assert "status:       revoked since" in shown
     assert "reason:       rejects the refresh token or the code" in shown
     assert "remedy:       sivera credentials connect --platform amazon --team 'Northwind Goods' --name main" in shown
-    assert "next due:     not by itself" in shown
+    assert "next due:     not automatically" in shown
     assert "invalid_grant" in shown
     assert "revoked" in sivera("credentials", "list").out
 
@@ -62,7 +62,7 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     ],
 )
 def test_when_a_meta_grant_is_due(state: dict[str, object], in_doubt: bool, due: datetime | None) -> None:
-    """Ten days before its end; or as soon as the lease of a renewal that was cut off is over; None means now."""
+    """Ten days before it expires, or when the lease of an interrupted renewal ends; None means now."""
     known = {"id": 7, "name": "main", "platform": "meta", "status": "active", "status_since": NOW, "created_at": NOW}
     grant = PlatformCredential(**known | {"expires_at": NOW + timedelta(days=60)} | state)
     said = dict(facts(grant, "Hanok", NOW, is_in_doubt=in_doubt))["next due"]

@@ -20,9 +20,9 @@ FULL = "Deployment concurrency limit reached."
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_history_is_readable_and_can_be_narrowed(sivera: Sivera, tmp_path: Path) -> None:
+def test_history_is_readable_and_can_be_filtered(sivera: Sivera, tmp_path: Path) -> None:
     assert sivera("history", "example").refusal.endswith("none is deployed, run `sivera deploy`")
-    assert sivera("history").out == "No scheduled time fits.\n"
+    assert sivera("history").out == "No scheduled times match.\n"
     hourly = ALL["schedules"][0] | {"cron": f"{(utc_now().minute + 30) % 60} * * * *"}
     deploy(timetable_path=write(tmp_path, timetable(ALL | {"schedules": [hourly]})))
     now = utc_now()

@@ -1,12 +1,11 @@
-"""The HTTP API: the real application over real HTTP, with a real Prefect server."""
+"""The HTTP API over real HTTP, with a real Prefect server."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Completed, Failed, Pending, Running, Scheduled
 from schemathesis.core.result import Ok
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.database import to_connector
@@ -27,18 +26,19 @@ from ops.api.connections import NO_STORE
 from ops.api.jobs import read_jobs
 from sivera.sync.plan import SyncOptions
 from tests.conftest import READ_ONLY, run_alone
-from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, Line, calling, check, runs, serving
+from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, calling, check, forwarding, runs, serving
 from tests.ops.timetables import ALL, SPLIT, ExampleOptions, timetable, write
 from tests.prefect_server import PrefectServer, set_states
+from tests.unit.tables import Tables
 
 
 def started() -> list[FlowRun]:
-    """The runs that the API made and nobody took."""
+    """The runs that the API created and no worker picked up."""
     return [run for run in runs() if run.state and run.state.is_scheduled()]
 
 
 def new_run() -> FlowRun:
-    """The run that the API is about to make."""
+    """The run that the API is about to create."""
     for attempt in Retrying(wait=wait_fixed(0.1), stop=stop_after_delay(60), reraise=True):
         with attempt:
             (run,) = started()
@@ -47,7 +47,7 @@ def new_run() -> FlowRun:
 
 @contextmanager
 def waiting(call: Callable[..., httpx.Response], **more: Any) -> Iterator[Future[httpx.Response]]:
-    """Start the job and wait for its run, while the body runs."""
+    """Call the job and wait for its run, while the body runs."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(call, JOB, params={"wait": 100}, **more)
 
@@ -64,7 +64,7 @@ def test_a_call_starts_the_job_and_returns_its_run(api: httpx.Client, deployed: 
             client.delete_flow_run(run.id)
 
 
-def test_a_job_that_runs_is_a_conflict_until_it_has_ended(api: httpx.Client) -> None:
+def test_a_running_job_is_a_conflict_until_it_ends(api: httpx.Client) -> None:
     with connect() as client:
         deployment = client.read_deployment_by_name("sync-campaigns/all")
         later: State = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
@@ -90,7 +90,7 @@ OPTIONS: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
 """Query, body, and the options of the run."""
 
 
-def test_query_and_body_replace_options_of_the_deployment(api: httpx.Client) -> None:
+def test_query_and_body_override_options_of_the_deployment(api: httpx.Client) -> None:
     for query, body, options in OPTIONS:
         check(api.post(f"{JOB}{query}", json=body), 202)
         (run,) = started()
@@ -111,7 +111,7 @@ BAD = [
     ("", "[" * 5000, "body"),
     ("", b"\xff\x02", "body"),
 ]
-"""Query, body, and the place that the answer names."""
+"""Query, body, and the parameter that the answer names."""
 
 
 def test_bad_parameters_are_named_and_nothing_is_started(api: httpx.Client) -> None:
@@ -123,7 +123,7 @@ def test_bad_parameters_are_named_and_nothing_is_started(api: httpx.Client) -> N
     assert "run `sivera deploy`" in check(api.post("/api/cron/backup-data"), 503)["message"]
 
 
-def test_the_index_says_when_each_job_runs_and_how_it_went(api: httpx.Client) -> None:
+def test_the_index_shows_schedules_and_the_last_result(api: httpx.Client) -> None:
     def entry() -> dict[str, Any]:
         jobs = check(api.get("/api/cron"), 200)["jobs"]
         assert [job["name"] for job in jobs] == list(JOBS)
@@ -148,7 +148,7 @@ def test_the_index_says_when_each_job_runs_and_how_it_went(api: httpx.Client) ->
     assert entry()["last_result"]["run"] == run
 
 
-def test_a_caller_that_waits_gets_the_outcome_and_holds_up_nobody(api: httpx.Client, url: str) -> None:
+def test_a_waiting_caller_gets_the_outcome_and_delays_nobody(api: httpx.Client, url: str) -> None:
     with waiting(api.post) as answer, calling(url) as other:
         run = new_run()
         check(other.get("/healthz"), 200)
@@ -164,14 +164,14 @@ def test_a_caller_that_waits_gets_the_outcome_and_holds_up_nobody(api: httpx.Cli
     assert check(api.post(JOB, params={"wait": 1}), 202)["run"]["id"] == str(new_run().id)
 
 
-KEPT_OUT: dict[str, list[State]] = {
+SKIPPED: dict[str, list[State]] = {
     "by the server": [Cancelled(message="Any words.")],
     "by the flow's lock": [Pending(), Running(), Cancelled(message="Another instance is already running")],
 }
 
 
-@pytest.mark.parametrize("states", KEPT_OUT.values(), ids=KEPT_OUT)
-def test_a_run_that_is_cancelled_because_another_one_runs_is_a_conflict(api: httpx.Client, states: list[State]) -> None:
+@pytest.mark.parametrize("states", SKIPPED.values(), ids=SKIPPED)
+def test_a_run_that_was_cancelled_for_another_one_is_a_conflict(api: httpx.Client, states: list[State]) -> None:
     with waiting(api.post) as answer:
         run = new_run()
         with connect() as client:
@@ -184,8 +184,8 @@ def test_a_run_that_is_cancelled_because_another_one_runs_is_a_conflict(api: htt
     assert body["run"]["id"] == str(other.id)
 
 
-def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: PrefectServer) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_a_stopping_api_tells_waiting_callers_that_the_run_goes_on() -> None:
     with ThreadPoolExecutor(1) as pool:
         with serving(create_app(JOBS, AT_ONCE)) as url:
             headers = {"Authorization": f"Bearer {SECRET}"}
@@ -194,26 +194,24 @@ def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: Prefect
         assert "the run goes on" in check(call.result(), 503)["message"]
 
 
-def test_while_prefect_is_away_callers_are_asked_to_try_again(deployed: PrefectServer) -> None:
-    line = Line(urlsplit(deployed.api_url).port or 0)
-    settings_of_line = {PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
-    with (
-        temporary_settings(settings_of_line),
-        serving(create_app(JOBS, Times(secret_fresh=3600))) as remembering,
-        serving(create_app(JOBS, AT_ONCE)) as forgetful,
-        calling(remembering, SECRET) as known,
-        calling(forgetful, SECRET) as unknown,
-    ):
-        check(known.get("/api/cron"), 200)
-        check(unknown.get("/healthz"), 200)
-        line.cut()
-        for answer in (known.post(JOB), unknown.get("/healthz")):
+def test_callers_are_asked_to_retry_while_prefect_is_away(deployed: PrefectServer) -> None:
+    with ExitStack() as until_away, ExitStack() as opened:
+        prefect_url = until_away.enter_context(forwarding(deployed))
+        opened.enter_context(temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_CLIENT_MAX_RETRIES: 0}))
+        caching, asking = (
+            opened.enter_context(calling(opened.enter_context(serving(create_app(JOBS, times))), SECRET))
+            for times in (Times(cache=3600), AT_ONCE)
+        )
+        check(caching.get("/api/cron"), 200)
+        check(asking.get("/healthz"), 200)
+        until_away.close()
+        for answer in (caching.post(JOB), asking.get("/healthz")):
             assert "The Prefect server does not answer" in check(answer, 503)["message"]
             assert answer.headers["retry-after"] == "5"
     assert runs() == []
 
 
-def test_health_is_bad_while_the_database_takes_no_writes(url: str, database_url: str, engine: Engine) -> None:
+def test_the_api_is_unhealthy_while_the_database_is_read_only(url: str, database_url: str, engine: Engine) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
     run_alone(engine, READ_ONLY)
     with calling(url) as stranger:
@@ -224,14 +222,11 @@ def test_health_is_bad_while_the_database_takes_no_writes(url: str, database_url
 
 def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: str, engine: Engine) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
-    with engine.begin() as connection:
-        connection.execute(
-            text("""
-                INSERT INTO metric_samples (at, name, labels, value) VALUES
-                    (now(), 'sivera_accounts', '{"platform": "meta", "state": "active"}', 3),
-                    (now(), 'sivera_collection_timestamp_seconds', '{}', 1)
-            """)
-        )
+    Tables(engine).execute("""
+        INSERT INTO metric_samples (at, name, labels, value) VALUES
+            (now(), 'sivera_accounts', '{"platform": "meta", "state": "active"}', 3),
+            (now(), 'sivera_collection_timestamp_seconds', '{}', 1)
+    """)
     answer = api.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -247,10 +242,10 @@ def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
     assert {name: job.options for name, job in jobs.items()} == {"example": ExampleOptions}
 
 
-# The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
+# The API runs in a thread of this process, where it may use `random` while an example is generated here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
-def test_the_api_does_what_its_openapi_document_says(deployed: PrefectServer, database_url: str) -> None:
-    assert deployed
+@pytest.mark.usefixtures("deployed")
+def test_the_api_does_what_its_openapi_document_says(database_url: str) -> None:
     to_connector(database_url).save(DATABASE, overwrite=True)
     jobs = {name: JOBS[name] for name in ("sync-campaigns", "refresh-tokens")}
     tried = []
@@ -265,14 +260,14 @@ def test_the_api_does_what_its_openapi_document_says(deployed: PrefectServer, da
 
         try_it()
 
-    with serving(create_app(jobs, Times(wrong_secret=0, secret_fresh=3600))) as url, calling(url, SECRET) as api:
+    with serving(create_app(jobs, Times(wrong_secret=0, cache=3600))) as url, calling(url, SECRET) as api:
         for name in jobs:
-            check(api.post(f"/api/cron/{name}"), 202)  # no call starts a run that would be waited for
+            check(api.post(f"/api/cron/{name}"), 202)  # so that no call of the test starts a run and waits for it
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
             assert isinstance(found, Ok)
             operation = found.ok()
             try_operation(operation, schemathesis.GenerationMode.POSITIVE)
-            if list(operation.iter_parameters()):  # what takes nothing cannot be called wrongly
+            if list(operation.iter_parameters()):  # without parameters there is no wrong call
                 try_operation(operation, schemathesis.GenerationMode.NEGATIVE)
     assert len(tried) > 20
     assert {200, 409, 422} <= set(tried)

@@ -1,4 +1,4 @@
-"""What the process of a run loads before its first line: Prefect, and little beside it."""
+"""What a run's process imports before its first line: Prefect, and little else."""
 
 import json
 import subprocess
@@ -9,10 +9,10 @@ from sivera.values import PlatformName
 
 USED_WITHIN = {"vl_convert", "altair", "fsspec", "apprise", "jinja2", "babel"}
 USED_WITHIN |= {f"sivera.platforms.{platform.value}" for platform in PlatformName}
-"""What is imported where a run uses it: most runs draw, write and send nothing."""
+"""Imported only when a run uses them: most runs draw, write and send nothing."""
 
 MOST_MODULES = 540
-"""Of all flows together, beside Prefect's 1,100. SQLAlchemy has 150 of them, and takes a third of the time."""
+"""For all flows together, without Prefect's 1,100. SQLAlchemy accounts for 150, and a third of the time."""
 
 IMPORT_ALL = """
 import importlib, json, sys
@@ -24,7 +24,7 @@ print(json.dumps(sorted(sys.modules.keys() - before)))
 """
 
 
-def test_the_modules_of_the_flows_load_little_beside_prefect() -> None:
+def test_flow_modules_import_little_besides_prefect() -> None:
     names = sorted({entrypoint.rpartition(".")[0] for entrypoint in read_timetable()[1]})
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", IMPORT_ALL, *names],

@@ -1,4 +1,4 @@
-"""`sivera monitor` as a person uses it, against a real Prefect server and a receiver of real HTTP."""
+"""`sivera monitor` against a real Prefect server and a real HTTP receiver."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,8 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
-def test_a_webhook_is_set_listed_and_tested(sivera: Sivera, receiver: Receiver) -> None:
+def test_a_webhook_is_set_listed_tested_and_replaced(sivera: Sivera, receiver: Receiver) -> None:
+    assert "there is no webhook" in sivera("monitor", "test").refusal
     set_it = sivera("monitor", "set-webhook", stdin=receiver.url + PATH)
     secret = set_it.out.strip()
     host = receiver.url.removeprefix("http://")
@@ -29,14 +30,15 @@ def test_a_webhook_is_set_listed_and_tested(sivera: Sivera, receiver: Receiver) 
     assert host in listed
     assert "T0P" not in listed
     tested = sivera("monitor", "test")
-    assert tested.out == f"The webhook at {host} took the test message: HTTP 200 after 1 attempt.\n"
+    assert tested.out == f"The webhook at {host} accepted the test message: HTTP 200 after 1 attempt.\n"
     (got,) = receiver.received
     assert got.path == PATH
     assert Webhook(secret).verify(got.body, got.headers)["type"] == "sivera.test"
+    receiver.answers = [(410, {})]
+    said = sivera("monitor", "test").refusal
+    assert "did not accept the test message: HTTP 410 after 1 attempt: check that its receiver runs" in said
+    assert "T0P" not in said
 
-
-def test_a_new_url_keeps_the_secret_unless_a_new_one_is_requested(sivera: Sivera, receiver: Receiver) -> None:
-    secret = sivera("monitor", "set-webhook", stdin=receiver.url).out.strip()
     assert sivera("monitor", "set-webhook", stdin=f"{receiver.url}/elsewhere").out == ""
     webhook = find_webhook()
     assert webhook
@@ -45,15 +47,6 @@ def test_a_new_url_keeps_the_secret_unless_a_new_one_is_requested(sivera: Sivera
     new = sivera("monitor", "set-webhook", "--new-secret", stdin=receiver.url).out.strip()
     assert new.startswith("whsec_")
     assert new != secret
-
-
-def test_a_refused_test_message_shows_the_answer(sivera: Sivera, receiver: Receiver) -> None:
-    assert "there is no webhook" in sivera("monitor", "test").refusal
-    sivera("monitor", "set-webhook", stdin=receiver.url + PATH)
-    receiver.answers = [(410, {})]
-    said = sivera("monitor", "test").refusal
-    assert "did not take the test message: HTTP 410 after 1 attempt: see that its receiver runs" in said
-    assert "T0P" not in said
 
 
 def test_pings_are_set_for_a_job_or_deployment_and_removed(sivera: Sivera) -> None:
@@ -68,7 +61,7 @@ def test_pings_are_set_for_a_job_or_deployment_and_removed(sivera: Sivera) -> No
     assert {name: url and url.get_secret_value()[-1] for name, url in urls.items()} == {"all": "1", "google": "2"}
     assert pings.url_of("refresh-tokens", "all") is None
     assert sivera("monitor", "remove-ping", "sync-campaigns").code == 0
-    assert "pings nothing" in sivera("monitor", "remove-ping", "sync-campaigns").refusal
+    assert "has no ping URL" in sivera("monitor", "remove-ping", "sync-campaigns").refusal
     left = find_pings()
     assert left
     assert left.by_job.keys() == {"sync-campaigns/google"}
@@ -79,10 +72,10 @@ def test_pings_are_set_for_a_job_or_deployment_and_removed(sivera: Sivera) -> No
     [
         (["set-webhook"], "htps:/T0P", "write it like https://host/path"),
         (["set-ping", "sync-campaigns"], "T0P", "sync-campaigns: it is not a URL"),
-        (["set-ping", "sync-campaign"], "https://h/T0P", "is it sync-campaigns?"),
+        (["set-ping", "sync-campaign"], "https://h/T0P", "did you mean sync-campaigns?"),
         (["set-webhook"], "", "standard input is empty: pass the URL of the webhook there"),
     ],
 )
 def test_wrong_input_is_refused(sivera: Sivera, arguments: list[str], stdin: str, says: str) -> None:
     assert says in sivera("monitor", *arguments, stdin=stdin).refusal
-    assert sivera("monitor", "list").out.startswith("There is no monitor.")
+    assert sivera("monitor", "list").out.startswith("There are no monitors.")

@@ -1,4 +1,4 @@
-"""The network around us: proxies, certificates, and a Prefect server whose address holds a password."""
+"""Proxies, certificates, and a Prefect server whose address contains a password."""
 
 import os
 import re
@@ -38,7 +38,7 @@ NAMES = [spelt for name in PROXIES for spelt in (name, name.upper())]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy, and is put back at the end."""
+    """An environment without a proxy, which is restored afterwards."""
     for name in (*NAMES, "no_proxy", "NO_PROXY", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -47,7 +47,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @contextmanager
 def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
-    """A server or proxy that gives every call this answer; yield its URL."""
+    """A server or proxy that gives every call the same answer; yield its URL."""
 
     def serve() -> None:
         with suppress(OSError):
@@ -66,7 +66,7 @@ def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 def html(status: str) -> bytes:
-    # The server closes each connection, so the client must not use one again.
+    # The server closes each connection, so the client must not reuse it.
     headers = "Connection: close\r\nContent-Type: text/html\r\nContent-Length: 6"
     return f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n<html>".encode()
 
@@ -77,25 +77,32 @@ def has_ipv6() -> bool:
     return False
 
 
-SPARED = (None, "fd00::/8, corp:port", ".corp.example, 10.0.0.0/8", "[::1],[::1]:80,corp.example", "*", "localhost")
+NO_PROXY_VALUES = (
+    None,
+    "fd00::/8, corp:port",
+    ".corp.example, 10.0.0.0/8",
+    "[::1],[::1]:80,corp.example",
+    "*",
+    "localhost",
+)
 
 
-@pytest.mark.parametrize(("name", "spared"), list(zip(NAMES, SPARED, strict=True)))
-def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, name: str, spared: str | None) -> None:
+@pytest.mark.parametrize(("name", "no_proxy"), list(zip(NAMES, NO_PROXY_VALUES, strict=True)))
+def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, name: str, no_proxy: str | None) -> None:
     environment.setenv(name, DEAD if "http" in name.lower() else "socks5://127.0.0.1:9")
-    if spared is not None:
-        environment.setenv("NO_PROXY", spared)
+    if no_proxy is not None:
+        environment.setenv("NO_PROXY", no_proxy)
     prepare_network()
     with httpx.Client() as client:
         for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
             with answering(html("200 OK"), host) as url:
                 assert client.get(url).text == "<html>"
                 assert client.get(url.replace("127.0.0.1", "localhost")).text == "<html>"
-                # The client of websockets asks this.
+                # The websockets client asks this.
                 assert proxy_bypass(f"{host}:80")
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
-    if spared and ":" not in spared:
-        assert spared.rpartition(",")[2].strip() in os.environ["NO_PROXY"]
+    if no_proxy and ":" not in no_proxy:
+        assert no_proxy.rpartition(",")[2].strip() in os.environ["NO_PROXY"]
 
 
 PLATFORM_FAILURES = {
@@ -125,7 +132,7 @@ def test_a_call_to_a_platform_uses_the_proxy_and_names_it_when_it_fails(
     assert isinstance(caught.value, Unreached) is ("cannot be reached" in said)
 
 
-def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest.MonkeyPatch, chats: Chats) -> None:
+def test_a_proxy_that_intercepts_tls_needs_its_certificates(environment: pytest.MonkeyPatch, chats: Chats) -> None:
     request = httpx.Request("POST", f"https://{SLACK}/hook", content=b"{}")
     prepare_network()
     with new_http_client() as http, pytest.raises(Unreached, match=r"not trusted; name .* in SSL_CERT_FILE"):
@@ -147,7 +154,7 @@ def test_an_alert_goes_through_a_socks_proxy(environment: pytest.MonkeyPatch) ->
         assert isinstance(sending.exception(), requests.ConnectionError)
 
 
-UNFIT = [
+INVALID = [
     ("HTTP_PROXY", "ftp://127.0.0.1:9"),
     ("https_proxy", "http://user:pa/ss@127.0.0.1:9"),
     ("ALL_PROXY", "http://"),
@@ -163,8 +170,8 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), UNFIT)
-def test_a_variable_that_will_not_do_is_named_without_what_may_be_secret(
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_an_invalid_variable_is_named_without_possible_secrets(
     environment: pytest.MonkeyPatch, sivera: Sivera, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -182,7 +189,7 @@ ADDRESSES = {
 }
 
 
-def test_a_password_leaves_the_address_of_the_prefect_server(environment: pytest.MonkeyPatch) -> None:
+def test_the_password_is_moved_out_of_the_address_of_the_prefect_server(environment: pytest.MonkeyPatch) -> None:
     for url, split in ADDRESSES.items():
         environment.setenv("PREFECT_API_URL", url)
         environment.delenv("PREFECT_API_AUTH_STRING", raising=False)
@@ -194,7 +201,7 @@ def test_a_password_leaves_the_address_of_the_prefect_server(environment: pytest
     assert os.environ["PREFECT_API_AUTH_STRING"] == "of:its-own"
 
 
-def test_a_server_takes_the_password_of_its_address(
+def test_the_server_accepts_the_password_of_its_address(
     environment: pytest.MonkeyPatch, prefect_api: PrefectServer
 ) -> None:
     environment.setenv("PREFECT_API_URL", prefect_api.api_url.replace("//", f"//{prefect_api.auth_string}@"))
@@ -205,7 +212,7 @@ def test_a_server_takes_the_password_of_its_address(
     }
     with temporary_settings(given), connect() as client:
         assert client.read_flows() is not None
-        # Without this its websockets would be refused, and events and task runs be lost.
+        # Otherwise websockets would be refused, and events and task runs lost.
         anyio.run(open_events)
 
 
@@ -230,7 +237,7 @@ def test_links_to_the_ui_hold_no_password() -> None:
         assert links().page("runs") == "https://ui.example/runs"
 
 
-def test_a_proxy_before_the_prefect_server_is_named(environment: pytest.MonkeyPatch) -> None:
+def test_a_failing_proxy_in_front_of_the_prefect_server_is_named(environment: pytest.MonkeyPatch) -> None:
     with answering(html("502 Bad Gateway")) as url, temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
         environment.setenv("HTTP_PROXY", url)
         with pytest.raises(ConfigurationError, match=r"failed .HTTP 502.*; the proxy in HTTP_PROXY"), connect():

@@ -1,4 +1,4 @@
-"""`sivera teams` and `sivera reports` as a person uses them."""
+"""`sivera teams` and `sivera reports` against a real Prefect server and PostgreSQL."""
 
 from pathlib import Path
 
@@ -19,23 +19,26 @@ def books(ready: Stage, tmp_path: Path) -> Books:
     return Books(ready.engine, tmp_path / "reports")
 
 
-def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
+def test_a_team_is_changed_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
     books.team("한빛 커머스")
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
     zone, counts = said.splitlines()
-    assert zone == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'."
-    assert counts == "On Meta it counts purchases."
+    assert zone == "The time zone of 한빛 커머스 is Asia/Seoul, and the language of its reports is 'ko'."
+    assert counts == "It counts purchases as conversions on Meta."
     assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
     for arguments, refusal in (
-        (("한빛 커머스", "--timezone", "Asia/Soul"), "nobody knows the time zone 'Asia/Soul'"),
+        (("한빛 커머스", "--timezone", "Asia/Soul"), "the time zone 'Asia/Soul' is unknown"),
         (("Hanok", "--language", "ko"), "there is no team 'Hanok'"),
         (("한빛 커머스",), "there is nothing to change"),
-        (("한빛 커머스", "--meta-conversion", "Lead!"), "'Lead!' is no action type of Meta"),
+        (("한빛 커머스", "--meta-conversion", "Lead!"), "'Lead!' is not an action type of Meta"),
     ):
         assert refusal in sivera("teams", "set", *arguments).refusal
     assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
-    assert "On Meta it counts lead." in sivera("teams", "set", "한빛 커머스", "--meta-conversion", "lead").out
+    assert (
+        "It counts lead as conversions on Meta."
+        in sivera("teams", "set", "한빛 커머스", "--meta-conversion", "lead").out
+    )
     assert "lead" in sivera("teams", "list").out
     (row,) = books.rows("SELECT timezone, language, meta_conversion FROM teams")
     assert tuple(row) == ("Asia/Tokyo", "ko", "lead")
@@ -43,7 +46,7 @@ def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: S
     assert books.rows("SELECT meta_conversion FROM teams")[0].meta_conversion is None
 
 
-def test_reports_are_listed_and_shown_with_their_place(sivera: Sivera, books: Books) -> None:
+def test_reports_are_listed_and_located(sivera: Sivera, books: Books) -> None:
     assert sivera("reports", "list").out.startswith("There are no reports.")
     books.ran(books.account(books.team()), spend=1)
     books.run(make_up_days=0)

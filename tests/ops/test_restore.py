@@ -1,4 +1,4 @@
-"""`sivera restore` as a person gives it."""
+"""`sivera restore` against a real Prefect server and PostgreSQL."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,6 @@ from tests.unit.backups.databases import empty_database
 
 @pytest.fixture
 def folder(ready: Stage, tmp_path: Path) -> Path:
-    """A storage with one backup."""
     assert ready
     place = tmp_path / "backups"
     Storage(url=f"file://{place}").save(BACKUPS, overwrite=True)
@@ -32,13 +31,13 @@ def test_a_backup_is_listed_checked_and_restored(
     assert listed.code == 0
     assert manifest.stem in listed.out
     assert "verified" in listed.out
-    assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: what was restored is what was backed up"
+    assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: the restored data is what was backed up"
     with empty_database(postgres, "test_target") as url:
         restored = sivera("restore", "run", "latest", stdin=url)
         assert (restored.code, restored.err) == (0, "")
         assert restored.out.splitlines()[1].startswith("Restored: ")
         assert "is not empty" in sivera("restore", "run", "latest", stdin=url).err
-        # The next steps, in their order.
+        # Follow the printed steps.
         monkeypatch.setenv("SIVERA_DATABASE_URL", url)
         for command in re.findall(r"^\d\. `sivera (\w+)`", restored.out, re.MULTILINE):
             answer = sivera(command)
@@ -58,7 +57,7 @@ def test_a_backup_is_listed_checked_and_restored(
     assert "the storage has no verified backup" in sivera("restore", "check").err
 
 
-def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(
+def test_a_storage_is_listed_and_restored_without_server_and_database(
     folder: Path, sivera: Sivera, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = f"--storage=file://{folder}"

@@ -1,7 +1,6 @@
-"""`sivera setup`: secrets from the environment, a file or standard input become blocks of a real Prefect server."""
+"""`sivera setup` saves secrets of the environment, a file or standard input in a real Prefect server."""
 
 import base64
-import os
 import re
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.unit.test_secret_variables import AS_FILE, CANARY, KEY, VARIABLES, WEBHOOK_SECRET
 
-pytestmark = pytest.mark.usefixtures("clean_prefect")
+pytestmark = pytest.mark.usefixtures("clean_prefect", "clean_environment")
 
 DOCUMENTS = (
     "sqlalchemy-connector/sivera-db, platform-app/google, token-key/token-key, cron-secret/cron-secret, "
@@ -28,34 +27,27 @@ DOCUMENTS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_secrets_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("SIVERA_")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def private(tmp_path: Path) -> Path:
-    """A file that only its owner can read."""
     path = tmp_path / "secrets"
     path.touch(mode=0o600)
     return path
 
 
 def hidden(answer: Answer) -> Answer:
-    """The answer, which shows no secret."""
+    """Check that an answer shows no secret."""
     assert not [secret for secret in (CANARY, KEY, WEBHOOK_SECRET) if secret in answer.out + answer.err]
     return answer
 
 
 def refused(answer: Answer) -> str:
-    """The line in which a command said why not, having saved nothing."""
+    """Check that a command saved nothing; return the line in which it refused."""
     with connect() as client:
         assert client.request("POST", "/block_documents/filter", json={}).json() == []
     return hidden(answer).refusal
 
 
-def test_the_environment_or_a_file_is_saved_once_and_a_second_time_changes_nothing(
+def test_the_environment_or_a_file_is_saved_and_a_second_time_changes_nothing(
     sivera: Sivera, monkeypatch: pytest.MonkeyPatch, private: Path
 ) -> None:
     for name, value in VARIABLES.items():
@@ -71,13 +63,15 @@ def test_the_environment_or_a_file_is_saved_once_and_a_second_time_changes_nothi
     answer = hidden(sivera("setup", "--from", "-", stdin=changed))
     assert answer.out.startswith("updated: platform-app/google\nunchanged: sqlalchemy-connector/sivera-db")
     app = load_platform_app(PlatformName.GOOGLE)
-    assert (app.client_id, app.developer_token) == ("5678", SecretStr(f"{CANARY}-dev")), "what is not given stays"
+    assert (app.client_id, app.developer_token) == ("5678", SecretStr(f"{CANARY}-dev")), (
+        "values that are not given stay"
+    )
 
 
-def test_what_does_not_fit_saves_nothing(sivera: Sivera, private: Path, tmp_path: Path) -> None:
+def test_invalid_secrets_save_nothing(sivera: Sivera, private: Path, tmp_path: Path) -> None:
     assert refused(sivera("setup")).startswith("there is nothing to save: set variables such as SIVERA_DATABASE_URL")
     assert refused(sivera("setup", "--from", str(tmp_path / "none"))).endswith(
-        "none cannot be read (No such file or directory): see that it is there"
+        "none cannot be read (No such file or directory): check its path and mode"
     )
     private.write_text(f"{AS_FILE}SIVERA_DATABSE_URL={CANARY}\n")
     assert refused(sivera("setup", "--from", str(private))).startswith("SIVERA_DATABSE_URL: there is no such name")
@@ -102,7 +96,7 @@ def test_token_keys_are_only_added(sivera: Sivera, private: Path) -> None:
     assert load_token_key() == block
 
 
-def test_deploy_saves_what_the_environment_and_its_files_give(
+def test_deploy_saves_secrets_of_the_environment_and_its_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("SIVERA_CRON_SECRET", "SIVERA_DATABASE_URL"):

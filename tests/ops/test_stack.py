@@ -1,4 +1,4 @@
-"""The parts of the local stack that start fast; the whole is in tests/test_end_to_end.py."""
+"""The parts of the local stack that start fast; tests/system/test_end_to_end.py has the whole."""
 
 import os
 import signal
@@ -25,12 +25,12 @@ from ops.stack.folder import is_running, own_folder
 from ops.stack.postgres import LONGEST_SOCKET_PATH, embedded_postgres
 from ops.stack.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
 from ops.stack.processes import StackError, child_process, free_port
-from ops.stack.runs import put_to_rest
+from ops.stack.runs import crash_orphaned_runs
 from tests.children import ignore_interrupts, processes_of, still_alive, take_interrupts
 
 END_SECONDS = 60
 FREE_PORTS = 5210 + os.getpid() % 20_000
-"""Where this session looks for ports: below those that the system gives to whoever calls somebody."""
+"""The first port to try, below those that the system assigns to clients."""
 
 
 def mode(path: Path) -> str:
@@ -39,7 +39,7 @@ def mode(path: Path) -> str:
 
 @contextmanager
 def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that owns part of a stack."""
+    """A process that runs part of a stack."""
     before = ignore_interrupts if ignores_interrupts else take_interrupts
     program = Path(__file__).with_name("owner.py")
     process = subprocess.Popen(  # noqa: S603
@@ -61,22 +61,18 @@ def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterato
     ("how", "in_background"),
     [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
 )
-def test_no_descendant_outlives_its_owner_however_that_ends(
-    tmp_path: Path, how: signal.Signals, in_background: bool
-) -> None:
+def test_no_descendant_outlives_its_owner(tmp_path: Path, how: signal.Signals, in_background: bool) -> None:
     with owner(tmp_path / ".sivera", "tree", ignores_interrupts=in_background) as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) == 3  # the shim, the child, and a grandchild with a session of its own that ignores SIGTERM
+        assert len(family) == 3  # the shim, the child, and a grandchild in its own session that ignores SIGTERM
         process.send_signal(how)
         assert still_alive(family, END_SECONDS) == []
     with own_folder(tmp_path / ".sivera"):
         pass
 
 
-def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too deep for a socket, which then is elsewhere
+def test_postgres_ends_with_its_killed_owner_and_loses_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too long for a socket, which is then elsewhere
     with owner(path, "postgres") as process:
         host = (path / "host").read_text()
         with psycopg.connect(host=host, user="postgres", dbname="sivera") as connection:
@@ -84,9 +80,9 @@ def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
         process.kill()
         assert still_alive(processes_of(path), END_SECONDS) == []
     for name, value in (("PGSERVICE", "another"), ("PGPORT", "9"), ("PGCHANNELBINDING", "require")):
-        monkeypatch.setenv(name, value)  # of another server
-    with own_folder(path) as folder, embedded_postgres(folder) as (url, _):
-        if os.geteuid() == 0:  # PostgreSQL runs as another user, who may pass the folder but not list it
+        monkeypatch.setenv(name, value)  # meant for another server
+    with own_folder(path) as folder, embedded_postgres(folder) as url:
+        if os.geteuid() == 0:  # PostgreSQL runs as another user, who may enter the folder but not list it
             assert (mode(path), mode(path / "postgres")) == ("0o701", "0o700")
         socket_folder = str(url.query["host"])
         with psycopg.connect(host=socket_folder, user="postgres", dbname=url.database) as connection:
@@ -95,7 +91,7 @@ def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
     assert not Path(socket_folder).exists()
 
 
-def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
+def test_the_folder_is_private_and_for_one_stack(tmp_path: Path) -> None:
     path = tmp_path / "a" / ".sivera"
     assert not is_running(path)
     with own_folder(path) as folder:
@@ -112,7 +108,7 @@ def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
         own_folder(tmp_path / ".sivera").__enter__()
 
 
-def test_a_port_that_somebody_has_or_looks_for_is_named_and_another_one_used() -> None:
+def test_a_taken_port_is_named_and_replaced() -> None:
     said: list[str] = []
     with free_port(FREE_PORTS, said.append) as first, free_port(FREE_PORTS, said.append) as second:
         assert first != second
@@ -128,7 +124,7 @@ def test_a_port_that_somebody_has_or_looks_for_is_named_and_another_one_used() -
         assert (again, said) == (third, [])
 
 
-def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_an_early_end_of_a_child_shows_its_log(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     for _ in range(2):
         command = [sys.executable, "-c", "print('a reason'); raise SystemExit(3)"]
@@ -140,7 +136,7 @@ def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Pat
     assert log.with_name("child.log.1").read_text() == "a reason\n"
 
 
-def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_question_takes(tmp_path: Path) -> None:
+def test_the_wait_for_a_child_counts_seconds_and_not_polls(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     asked = []
 
@@ -153,21 +149,19 @@ def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_questi
     assert len(asked) == 1
     said = str(error.value)
     assert said.startswith("the child is not ready after 0 seconds: correct what its log names, and start it again. ")
-    assert said.endswith(f" It wrote nothing to {log}.")
+    assert said.endswith(f" {log} is empty.")
     assert child.process.returncode == 128 + signal.SIGTERM
 
 
-def test_every_setting_is_one_that_prefect_knows_and_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_knows_and_accepts_every_setting(clean_environment: pytest.MonkeyPatch) -> None:
     given = TUNING | CLIENT | WORKER
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        monkeypatch.delenv(name)
     for name, value in given.items():
-        monkeypatch.setenv(name, value)
+        clean_environment.setenv(name, value)
     known = Settings().to_environment_variables(exclude_unset=True)
     assert given.keys() - {"DO_NOT_TRACK"} <= known.keys()
 
 
-def test_the_server_gets_its_secrets_by_files_and_environment_alone(
+def test_the_server_gets_its_secrets_only_from_files_and_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in OF_ANOTHER_SERVER:
@@ -182,7 +176,7 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
         key = (folder.path / "prefect-encryption-key").read_text()
         assert [line for line in said if password in line] == [said[-1]]
         shim = psutil.Process(server.child.process.pid)
-        # For a moment after its start, the system shows neither the environment nor the arguments of a process.
+        # Right after its start, a process shows neither its environment nor its arguments.
         server.child.wait_until(lambda: bool(shim.environ() and shim.children()), END_SECONDS)
         words = [word for each in (shim, *shim.children()) for word in each.cmdline()]
         assert not [word for word in (*words, repr(server)) if password in word or key in word]
@@ -205,7 +199,7 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_runs_that_were_interrupted_keep_nobody_out() -> None:
+def test_interrupted_runs_block_no_others() -> None:
     with connect() as client:
         flow_id = client.create_flow_from_name("interrupted")
         deployment_id = client.create_deployment(flow_id, "interrupted", concurrency_limit=1)
@@ -216,7 +210,7 @@ def test_runs_that_were_interrupted_keep_nobody_out() -> None:
             GlobalConcurrencyLimitCreate(name="interrupted-lock", limit=1, active_slots=1)
         )
 
-        put_to_rest(client)
+        crash_orphaned_runs(client)
 
         assert client.read_flow_run(first.id).state_name == "Crashed"
         assert client.read_global_concurrency_limit_by_name("interrupted-lock").active_slots == 0

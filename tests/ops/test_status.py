@@ -9,32 +9,26 @@ import pytest
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed, Running, Scheduled
-from sqlalchemy import text
 
 from blocks.names import TAG, WORK_POOL
 from blocks.server import connect
 from flows.check_alerts import check_alerts
 from flows.collect_metrics import collect_metrics
-from sandbox.world import World
 from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
+from tests.prefect_server import set_states
 from tests.stage import Stage
+from tests.unit.tables import Tables
 
 NOT_REACHED = f"No run has got to it. {REMEDIES[Kind.JOB_MISSED]}"
 
 
 @pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the flow does."""
-    return World(seed=7)
-
-
-@pytest.fixture
 def jobs(ready: Stage) -> Stage:
-    """A stage with a job that is deployed, and accounts that were never synced."""
+    """A stage with a deployed job, and accounts that were never synced."""
     ready.connect(ready.world.add_grant(PlatformName.META, accounts=3))
     deploy(collect_metrics)
     return ready
@@ -56,9 +50,7 @@ def add_run(*states: State, at: datetime | None = None) -> None:
     with connect() as client:
         due: State = Scheduled(scheduled_time=at or utc_now() - timedelta(minutes=5))
         deployment = client.read_deployment_by_name("collect-metrics/all")
-        run = client.create_flow_run_from_deployment(deployment.id, state=due)
-        for state in states:
-            client.set_flow_run_state(run.id, state, force=True)
+        set_states(client.create_flow_run_from_deployment(deployment.id, state=due), *states)
 
 
 def row_of_job(out: str) -> str:
@@ -67,7 +59,7 @@ def row_of_job(out: str) -> str:
 
 
 @pytest.mark.usefixtures("jobs")
-def test_if_all_is_well_it_says_so_first(sivera: Sivera) -> None:
+def test_a_healthy_status_says_so_first(sivera: Sivera) -> None:
     at = utc_now() + timedelta(hours=2)
     add_run(at=at)
     row = row_of_job(sivera("status").out)
@@ -77,7 +69,7 @@ def test_if_all_is_well_it_says_so_first(sivera: Sivera) -> None:
     code, out, _ = sivera("status")
     assert code == 0, out
     first, *rest = out.splitlines()
-    assert first.endswith(" UTC: nothing needs you")
+    assert first.endswith(" UTC: nothing needs attention")
     assert "completed" in row_of_job(out)
     assert " 5 min " in row_of_job(out)
     assert any(line.split() == ["meta", "1", "0", "3", "0", "0", "0"] for line in rest)
@@ -85,45 +77,40 @@ def test_if_all_is_well_it_says_so_first(sivera: Sivera) -> None:
     assert "Hanok" not in out
 
 
-def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_attention_comes_first(jobs: Stage, sivera: Sivera, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.connect(jobs.world.add_grant(PlatformName.TIKTOK))
     add_run(Running(), Completed())
     add_run(Running(), Failed(message="the database failed"))
     add_run(Cancelled(message="Another instance is already running"))
-    with jobs.engine.begin() as connection:
-        for statement in (
-            "UPDATE ad_accounts SET created_at = now() - interval '5 hours'",
-            "UPDATE platform_credentials SET status_since = now() - interval '5 hours'",
-            "UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'tiktok'",
-            """INSERT INTO alerts (kind, subject, title, message, link, since)
-               VALUES ('job-failed', 'a/all', 'a failed', 'It did.', '', now())""",
-            """INSERT INTO platform_calls (run_id, platform, api, login, throttled)
-               VALUES (gen_random_uuid(), 'google', 2700, 5, 1)""",
-        ):
-            connection.execute(text(statement))
+    jobs.execute("UPDATE ad_accounts SET created_at = now() - interval '5 hours'")
+    jobs.execute("UPDATE platform_credentials SET status_since = now() - interval '5 hours'")
+    jobs.execute("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'tiktok'")
+    calls = "INSERT INTO platform_calls (run_id, platform, api, login, throttled) "
+    jobs.execute(f"{calls} VALUES (gen_random_uuid(), 'google', 2700, 5, 1)")
+    Tables(jobs.engine).add_alert("a", title="a failed", message="It did.")
     code, out, _ = sivera("status")
     assert code == 1
     first, failed, *rest = out.splitlines()
-    assert first.endswith(" UTC: look at this")
+    assert first.endswith(" UTC: this needs attention")
     assert failed.startswith("  ! collect-metrics/all failed: The database failed. ")
     assert failed.endswith(" See docs/operations.md#collect-metrics.")
     assert re.match(r"  ! tiktok grant \d+ \(main\) of team Hanok must be connected again: .* says how\.$", rest[0])
     assert [line.rpartition("team Hanok")[2] for line in rest[1:4]] == [f" was not synced: {NOT_REACHED}"] * 3
     assert rest[4] == ""
     of_database = sivera("status", "--database").out.splitlines()
-    assert of_database[1:7] == ["  ! a failed: It did.", *rest[:5]], "it knows what check-alerts has found"
+    assert of_database[1:7] == ["  ! a failed: It did.", *rest[:5]], "it has the result of the last check-alerts"
 
     monkeypatch.setenv("SIVERA_DAILY_CALLS", '{"google": 2880}')
     code, out, _ = sivera("status", "--json")
     status = json.loads(out)
     assert (code, len(status["attention"])) == (1, 6)
-    assert status["attention"][-1] == "google has 6% left of calls a day: calls wait until the platform gives more"
+    assert status["attention"][-1] == "google has only 6% of its calls a day left: calls wait until it allows more"
     (job,) = status["jobs"]
     assert (job["name"], job["last"]["outcome"], job["next_at"]) == ("collect-metrics", "failed", None)
     names = {sample["name"] for sample in status["figures"]["samples"]}
     assert names <= {metric.name for metric in EXPORTED}
     assert {"sivera_grants", "sivera_sync_age_seconds", "sivera_table_rows"} <= names
     deploy(check_alerts, stale_hours=6)
-    assert "was not synced" not in sivera("status").out, "an operator said when it is worth an alert"
+    assert "was not synced" not in sivera("status").out, "the operator raised the limit of check-alerts"
     monkeypatch.setenv("SIVERA_DAILY_CALLS", "many")
     assert "SIVERA_DAILY_CALLS is invalid" in sivera("status").refusal

@@ -1,4 +1,4 @@
-"""What commands print at terminals that are not UTF-8, that are narrow, or that are none."""
+"""What commands print to terminals that are not UTF-8 or narrow, and to pipes."""
 
 import fcntl
 import json
@@ -45,7 +45,7 @@ def in_a_pipe(**more: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("locale", [{}, C_LOCALE, {"PYTHONIOENCODING": "latin-1"}])
-def test_a_terminal_that_lacks_characters_gets_others(locale: dict[str, str]) -> None:
+def test_characters_that_a_terminal_lacks_are_replaced(locale: dict[str, str]) -> None:
     code, out, err = in_a_pipe(**locale)
     assert (code, err.count("\n"), err.startswith("sivera: ")) == (1, 1, True)
     _, first, *_ = out.splitlines()
@@ -58,7 +58,7 @@ def test_a_terminal_that_lacks_characters_gets_others(locale: dict[str, str]) ->
     assert json.loads(line.encode("latin-1").decode())["name"].startswith("한빛 [red]Café")
 
 
-def test_at_a_terminal_no_line_is_wider_than_it() -> None:
+def test_no_line_is_wider_than_the_terminal() -> None:
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     program = PROGRAM.replace("    say(name)\n", "    return\n")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.timetable import find_timetable, read_timetable
+from ops.timetable import read_timetable
 from sivera.errors import ConfigurationError
 from tests.ops.timetables import timetable, write
 
@@ -47,10 +47,14 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
         )
         for cron in ("61 * * * *", "0 * * * * 30")
     ),
+    (
+        {"schedules.0.cron": "0 0 30 2 *"},
+        "'all', schedule 'hourly', key 'cron': '0 0 30 2 *' names a day that never comes: write one that its month has",
+    ),
     ({"schedules.0.slug": ...}, "'all', schedule '1', key 'slug': missing: add it"),
     ({"schedules.0.slug": "by-hand-1"}, "'all', schedule 'by-hand-1', key 'slug': 'by-hand-1' is not a name: write"),
-    ({"schedules.0.slug": "daily"}, "'all', schedule 'daily', key 'slug': listed twice: give one another slug"),
-    ({"name": "split"}, "'split', key 'name': listed twice for its flow: give one another name"),
+    ({"schedules.0.slug": "daily"}, "'all', schedule 'daily', key 'slug': listed twice: rename one"),
+    ({"name": "split"}, "'split', key 'name': listed twice for its flow: rename one"),
     (
         {"parameters.options.platforms": ["google"]},
         "'all', schedule 'daily', key 'parameters': 'options' replaces the deployment's and leaves out platforms: ",
@@ -60,11 +64,13 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
         "'all', schedule 'daily', key 'parameters': they do not fit the flow 'example' (",
     ),
 ]
-"""What is changed of the deployment `all`, by its path (an ellipsis removes it), and the beginning of the line."""
+"""Changes to the deployment `all`, by path (an ellipsis removes it), and the start of the line."""
 
 
 @pytest.mark.parametrize(("changes", "line"), PROBLEMS)
-def test_a_problem_is_a_line_with_deployment_key_and_remedy(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+def test_each_problem_is_a_line_with_deployment_key_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], line: str
+) -> None:
     document = timetable()
     for path, value in changes.items():
         *parents, last = path.split(".")
@@ -107,8 +113,6 @@ def test_a_file_that_is_not_a_timetable_is_one_line(tmp_path: Path, text: str, l
     assert problems(path)[0].startswith(line)
 
 
-def test_the_timetable_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert find_timetable() == Path(__file__).parents[2] / "prefect.yaml"
+def test_an_absent_timetable_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
     assert problems(path) == [f"{path} cannot be read (No such file or directory): check the timetable's path"]

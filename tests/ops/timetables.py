@@ -1,4 +1,4 @@
-"""An example of a flow, which nobody runs, and timetables of it, as dictionaries that a test bends."""
+"""An example flow, which nobody runs, and its timetables, as dictionaries that tests can change."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -49,12 +49,11 @@ SPLIT: dict[str, Any] = ALL | {
 
 
 def timetable(*deployments: dict[str, Any]) -> dict[str, Any]:
-    """A timetable of the deployments, or of both here; a copy of its own."""
+    """A new timetable of these deployments, by default of both here."""
     return {"name": "example", "pull": [], "deployments": [deepcopy(each) for each in deployments or (ALL, SPLIT)]}
 
 
 def write(folder: Path, document: object) -> Path:
-    """Write a timetable into a folder and return its path."""
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

@@ -1,4 +1,4 @@
-"""One demo for all tests of whole stacks: it takes most of a minute to start."""
+"""One demo for all tests of whole stacks, because it takes most of a minute to start."""
 
 import json
 import os
@@ -45,9 +45,9 @@ DATABASE_PASSWORD = "canary-database-password/+7"
 MONITOR_CANARY = "canary-of-a-monitor-7"
 WEBHOOK_PASSWORD = "canary-of-webhook-7"
 WEBHOOK = f"json://somebody:{WEBHOOK_PASSWORD}@127.0.0.1:9/hook"
-"""Nobody takes the alerts there, so a run also says that a message could not be sent."""
+"""Nothing accepts alerts there, so a run also reports a message that could not be sent."""
 DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
-"""Nothing of the demo needs a proxy: all of it is on this machine."""
+"""The demo needs no proxy, because all of it runs on this machine."""
 START_SECONDS = 400
 END_SECONDS = 60
 RUN_SECONDS = 300
@@ -58,7 +58,7 @@ ORDER = ("test_end_to_end.py", "test_browser.py", "test_secrets.py", "test_guide
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the files of this folder run in their order."""
+    """Run the files of this folder in their order."""
     here = Path(__file__).parent
     mine = sorted((each for each in items if each.path.parent == here), key=lambda each: ORDER.index(each.path.name))
     items[:] = [*mine, *(each for each in items if each.path.parent != here)]
@@ -66,14 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Demo:
-    """`sivera demo` in a folder. `result` is what it said of its run of sync-campaigns."""
+    """`sivera demo` in a folder. `result` is the JSON that it printed."""
 
     folder: Path
     process: subprocess.Popen[str] = field(init=False)
     result: dict[str, Any] = field(init=False)
 
     def start(self) -> None:
-        """Start it, and wait for the end of its run."""
+        """Start it, and wait until its run has ended."""
         self.process = start_sivera(
             self.folder, environment() | DEAD_PROXY, "demo", "--json", "--accounts", str(ACCOUNTS)
         )
@@ -83,7 +83,7 @@ class Demo:
         self.result = json.loads(line)
 
     def forget(self) -> None:
-        """Close what is open to it: when it starts again, it may listen elsewhere."""
+        """Close connections to it: when it starts again, its ports may differ."""
         for name in ("settings", "api", "sandbox", "engine"):
             known = self.__dict__.pop(name, None)
             if isinstance(known, httpx.Client):
@@ -104,7 +104,7 @@ class Demo:
         assert still_alive(stack, END_SECONDS) == []
 
     def kill(self) -> list[psutil.Process]:
-        """Kill it, and return what is still alive of its processes after a while."""
+        """Kill it, and return those of its processes that survive."""
         self.forget()
         stack = processes_of(self.folder)
         assert len(stack) > 5
@@ -114,49 +114,37 @@ class Demo:
 
     @property
     def said(self) -> str:
-        """What it told its operator."""
+        """What it printed for its operator."""
         return (self.folder / "said").read_text()
 
     def secret(self, name: str) -> str:
-        """What is in a key file."""
         return (self.folder / DEMO_FOLDER / name).read_text().strip()
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The Prefect settings of its clients."""
         profile = (self.folder / DEMO_FOLDER / "prefect" / "profiles.toml").read_text()
         return dict(re.findall(r'^(\w+) = "(.*)"$', profile, re.MULTILINE))
 
     @cached_property
     def api(self) -> httpx.Client:
-        """The API of its Prefect server, as its owner calls it."""
         user, _, password = self.settings["PREFECT_API_AUTH_STRING"].partition(":")
-        # As Prefect's own clients do, it asks a busy server again.
+        # Like Prefect's own clients, it retries if the server is busy.
         return PrefectHttpxSyncClient(base_url=self.settings["PREFECT_API_URL"], auth=(user, password), timeout=60)
 
     def ask(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
-        """List things of the Prefect server."""
-        rows: list[dict[str, Any]] = self.api.post(f"/{what}/filter", json=wanted).raise_for_status().json()
-        return rows
+        return list(self.api.post(f"/{what}/filter", json=wanted).raise_for_status().json())
 
     @property
     def http_api(self) -> str:
-        """The address of the HTTP API."""
-        url = re.findall(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", self.said)[-1]
-        assert isinstance(url, str)
-        return url
+        return str(re.findall(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", self.said)[-1])
 
     @cached_property
     def sandbox(self) -> str:
-        """The address of the sandbox."""
         (block,) = self.ask("block_documents", block_documents={"name": {"any_": ["google"]}})
-        url: str = block["data"]["base_url"]
-        return url.removesuffix("/google")
+        return str(block["data"]["base_url"]).removesuffix("/google")
 
     def control(self, action: str, **arguments: Any) -> Any:
-        """Change the sandbox."""
-        answer = httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=60)
-        return answer.raise_for_status().json()
+        return httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=60).raise_for_status().json()
 
     @property
     def database_url(self) -> str:
@@ -165,11 +153,10 @@ class Demo:
 
     @cached_property
     def engine(self) -> Engine:
-        """An engine on its database."""
         return open_engine(self.database_url)
 
     def wait_until_idle(self) -> None:
-        """Wait for the runs that are under way or due."""
+        """Wait for runs that are active or due."""
         for attempt in Retrying(wait=wait_fixed(0.3), stop=stop_after_delay(RUN_SECONDS), reraise=True):
             with attempt:
                 due = {"before_": utc_now().isoformat()}
@@ -177,12 +164,12 @@ class Demo:
                 assert not self.ask("flow_runs", flow_runs=wanted)
 
     def drop_waiting_runs(self) -> None:
-        """Delete the runs that the worker has not begun: each would take eight seconds of a processor."""
+        """Delete runs that have not started: each would take eight seconds of CPU time."""
         for run in self.ask("flow_runs", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}):
             self.api.delete(f"/flow_runs/{run['id']}")
 
     def pause_timetable(self) -> None:
-        """Let only tests start runs: a run of the timetable would keep them out."""
+        """Let only tests start runs: runs of the timetable would block theirs."""
         for deployment in self.ask("deployments"):
             self.api.post(f"/deployments/{deployment['id']}/pause_deployment").raise_for_status()
         self.wait_until_idle()
@@ -190,13 +177,13 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo() -> Iterator[Demo]:
-    """A demo that runs. Its folder is short, so that PostgreSQL's socket lies in it, as the guide has it."""
+    """A running demo. Its path is short enough for PostgreSQL's socket, as the guide has it."""
     folder = Path(tempfile.mkdtemp(prefix="sivera-demo-"))
     found = Demo(folder)
     found.start()
     try:
         yield found
-        # While it answers: these threads would try for a minute to send to a server that is gone.
+        # While the server answers: these threads would retry for a minute.
         EventsWorker.drain_all(timeout=15)
         APILogWorker.drain_all(timeout=15)
     finally:
@@ -206,7 +193,7 @@ def demo() -> Iterator[Demo]:
 
 @contextmanager
 def in_process(demo: Demo) -> Iterator[Sivera]:
-    """Run `sivera` commands in this process, as if it were started in the folder of the demo."""
+    """Run `sivera` commands in this process, but in the demo's folder and environment."""
     settings = {
         PREFECT_API_URL: demo.settings["PREFECT_API_URL"],
         PREFECT_API_AUTH_STRING: demo.settings["PREFECT_API_AUTH_STRING"],
@@ -220,28 +207,25 @@ def in_process(demo: Demo) -> Iterator[Sivera]:
 
 @pytest.fixture
 def sivera(demo: Demo) -> Iterator[Sivera]:
-    """Runs `sivera` commands for the demo."""
     with in_process(demo) as run:
         yield run
 
 
 @dataclass
-class Pass:
-    """One run of each job with canaries for secrets and a broken platform: its answer from the HTTP API."""
+class JobRuns:
+    """One run of each job with canary secrets and a broken platform: the answers of the HTTP API."""
 
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     arguments: set[str] = field(default_factory=set)
-    """The command lines of all processes of the stack meanwhile."""
+    """The command lines of all processes of the stack during these runs."""
 
     def run_id(self, job: str) -> str:
-        """The id of the run of a job."""
-        found: str = self.answers[job]["run"]["id"]
-        return found
+        return str(self.answers[job]["run"]["id"])
 
 
 @pytest.fixture(scope="session")
-def every_job(demo: Demo) -> Pass:
-    """Save canaries as secrets, break a platform, and run every job once."""
+def every_job(demo: Demo) -> JobRuns:
+    """Save canary secrets, break a platform, and run every job once."""
     demo.pause_timetable()
     with in_process(demo) as sivera:
         url = demo.database_url.replace("postgres@", f"postgres:{DATABASE_PASSWORD.replace('/', '%2F')}@")
@@ -250,7 +234,7 @@ def every_job(demo: Demo) -> Pass:
         save(sivera, "monitor", "set-webhook", stdin=f"{demo.sandbox}/control/calls?token={MONITOR_CANARY}")
         save(sivera, "monitor", "set-ping", "sync-campaigns", stdin=f"{demo.sandbox}/control/{MONITOR_CANARY}")
     demo.control("add_fault", kind="status", platform="meta", operation="campaigns", status=400)
-    found, ended = Pass(), threading.Event()
+    found, ended = JobRuns(), threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.2):
@@ -264,7 +248,7 @@ def every_job(demo: Demo) -> Pass:
     watcher.start()
     with httpx.Client(base_url=demo.http_api, headers=headers, timeout=320) as http, ThreadPoolExecutor(2) as pool:
         jobs = list(read_jobs())
-        # As every caller should, ask again if a busy Prefect server has answered 503.
+        # As every caller should, retry after a 503 of a busy Prefect server.
         busy = retry_if_result(lambda answer: answer.status_code == 503)
         call = retry(retry=busy, wait=wait_fixed(2), stop=stop_after_delay(RUN_SECONDS))(http.post)
         answers = pool.map(lambda job: call(f"/api/cron/{job}?wait=300"), jobs)

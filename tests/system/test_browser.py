@@ -1,4 +1,4 @@
-"""What an operator sees: the demo's Prefect UI in a real browser, headless, from the login to a red run's reason."""
+"""What an operator sees in a headless browser: the Prefect UI of the demo, from the login to a red run's reason."""
 
 import re
 import shlex
@@ -15,11 +15,11 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from tests.consents import Person
 from tests.ops.commands import Sivera
 from tests.prefect_server import free_port
-from tests.system.conftest import ACCOUNTS, Demo, Pass
+from tests.system.conftest import ACCOUNTS, Demo, JobRuns
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
-    "--no-sandbox",  # Chromium has none for root
+    "--no-sandbox",  # root cannot use it
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -38,8 +38,6 @@ RIGHT_EDGE = """() => Math.max(
 
 
 class Newcomer(Person):
-    """Allows the access in a real browser."""
-
     def __init__(self, profile: Path) -> None:
         super().__init__()
         self.profile = profile
@@ -88,7 +86,7 @@ def see_deployments(page: Page, of: Demo) -> None:
 
 
 def see_run(page: Page, of: Demo) -> None:
-    """Its name, its figures, the graph of its task runs, and its log."""
+    """Its name, figures, graph of task runs, and log."""
     page.goto(f"{ui(of)}/v2/runs/flow-run/{demo_run(of)}")
     expect(page.get_by_text("sync-campaigns", exact=False).filter(has_text=" full").first).to_be_visible()
     expect(page.get_by_text("Task runs").filter(has_text=str(4 * ACCOUNTS + 4)).first).to_be_visible()
@@ -106,14 +104,14 @@ def see_pictures(page: Page, of: Demo, key: str, run_id: str, count: int) -> Non
     page.goto(f"{ui(of)}/v2/artifacts/artifact/{artifact(of, key, run_id)}")
     expect(page.locator("table").first).to_be_visible()
     page.wait_for_function(DRAWN, arg=count)
-    # Beside the page is a column of facts: nothing of the page may lie below that.
+    # To the right of the page is a column of facts, which nothing may overlap.
     facts = page.get_by_text("Flow Run", exact=True).first.bounding_box()
     assert facts
     assert page.evaluate(RIGHT_EDGE) <= facts["x"], "a table or picture is wider than its column"
 
 
 def see_failure(page: Page, of: Demo, run_id: str) -> None:
-    """A red run says in its page how many failed, and in what it left which and why."""
+    """The page of a red run says how many accounts failed, and its artifact which ones and why."""
     page.goto(f"{ui(of)}/v2/runs/flow-run/{run_id}?tab=Details")
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
     expect(page.get_by_text(f"accounts synced, {ACCOUNTS} failed").first).to_be_visible()
@@ -128,18 +126,16 @@ def ui(of: Demo) -> str:
 
 
 def demo_run(of: Demo) -> str:
-    run_id: str = of.result["run_url"].rpartition("/")[2]
-    return run_id
+    return str(of.result["run_url"]).rpartition("/")[2]
 
 
 def artifact(of: Demo, key: str, run_id: str) -> str:
-    """The id of what a run left."""
     (found,) = of.ask("artifacts", artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": [key]}})
     return str(found["id"])
 
 
 def is_drawn(png: bytes) -> bool:
-    """Whether a picture is more than a plain surface, which packs to almost nothing."""
+    """Whether a picture is more than a plain area, which compresses to almost nothing."""
     return len(png) > 3_000
 
 
@@ -149,7 +145,7 @@ with_chromium = pytest.mark.skipif(
 
 
 @with_chromium
-def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo, every_job: Pass) -> None:
+def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo, every_job: JobRuns) -> None:
     red = every_job.run_id("sync-campaigns")
     with browser(tmp_path / "profile") as page:
         log_in(page, demo)
@@ -163,7 +159,7 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo
 
 
 @with_chromium
-def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
+def test_a_newcomer_connects_one_more_team_as_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
     *_, command = re.findall(r"connect one more team in your browser: uv run sivera (.*)", demo.said)
     newcomer = Newcomer(tmp_path / "profile")
     answer = sivera(*shlex.split(command), "--redirect-uri", f"http://127.0.0.1:{free_port()}/google")
@@ -171,30 +167,24 @@ def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Pat
     words = newcomer.words.result(PATIENCE_MS / 1_000)
     assert re.fullmatch(r"Connected google grant \d+ \(main\) of team Harbor Bikes\.", words)
     assert words in answer.out
-    assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+    assert "It carries 2 ad accounts; the next run syncs the new ones." in answer.out
 
 
 @with_chromium
-def test_a_user_of_a_team_connects_with_a_link_in_english_and_in_korean(
-    tmp_path: Path, demo: Demo, sivera: Sivera
-) -> None:
+def test_a_user_connects_with_a_link_in_english_and_in_korean(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
     *_, command = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
-    for platform, language in (("meta", "en-US"), ("amazon", "ko-KR")):
+    for platform, language, done, used in (
+        ("meta", "en-US", "Meta Ads is connected", "has connected an account already"),
+        ("amazon", "ko-KR", "Amazon Ads 연결 완료", "이미 연결에 사용한 링크"),
+    ):
         *_, link = sivera(*shlex.split(command.replace("meta", platform))).out.splitlines()
         with browser(tmp_path / platform, language) as page:
-            connect_by_link(page, link, is_korean=language == "ko-KR")
-
-
-def connect_by_link(page: Page, link: str, *, is_korean: bool) -> None:
-    """Press the button, allow it at the platform, and see the accounts; nothing secret is in the last address."""
-    page.goto(link)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
-    page.get_by_role("button").click()
-    page.get_by_role("button", name="Allow").click()
-    done = "Amazon Ads 연결 완료" if is_korean else "Meta Ads is connected"
-    expect(page.get_by_role("heading", name=done)).to_be_visible()
-    expect(page.get_by_role("listitem")).to_have_count(2)
-    assert "code=" not in page.url
-    page.goto(link)
-    used = "이미 연결에 사용한 링크" if is_korean else "has connected an account already"
-    expect(page.get_by_text(used)).to_be_visible()
+            page.goto(link)
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
+            page.get_by_role("button").click()
+            page.get_by_role("button", name="Allow").click()
+            expect(page.get_by_role("heading", name=done)).to_be_visible()
+            expect(page.get_by_role("listitem")).to_have_count(2)
+            assert "code=" not in page.url
+            page.goto(link)
+            expect(page.get_by_text(used)).to_be_visible()

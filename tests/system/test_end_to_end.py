@@ -1,4 +1,4 @@
-"""A newcomer's first command, whole: a real Prefect server and worker, PostgreSQL, and the sandbox's four platforms."""
+"""A newcomer's first command: a real Prefect server and worker, PostgreSQL, and the four platforms of the sandbox."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(demo
     assert result["accounts"] == len(PlatformName) * ACCOUNTS
     assert result["failed"] == 0
     assert set(result["platforms"]) == set(PlatformName)
-    # Meta lists no deleted campaigns.
+    # Meta does not list deleted campaigns.
     added = {name: of["added"] for name, of in result["platforms"].items()}
     assert {of["accounts"] for of in result["platforms"].values()} == {ACCOUNTS}
     assert {count for name, count in added.items() if name != "meta"} == {CAMPAIGNS}
     assert ACCOUNTS < added["meta"] < CAMPAIGNS
-    # Amazon prepares its first reports while this run ends.
+    # Amazon is still preparing its first reports.
     assert all(of["metric_rows"] > 0 for name, of in result["platforms"].items() if name != "amazon")
     check_run(demo, result["run_url"])
 
@@ -33,7 +33,7 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(demo
 
 
 def check_run(demo: Demo, run_url: str) -> None:
-    """The link shows the UI, and the run is one that a worker's process did for the deployment."""
+    """The link leads to the UI, and a worker executed the run for the deployment."""
     run_id = run_url.rpartition("/")[2]
     page = httpx.get(run_url, headers={"Accept": "text/html"}, timeout=30)
     assert page.headers["content-type"].startswith("text/html")

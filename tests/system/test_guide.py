@@ -1,4 +1,4 @@
-"""The guide's commands: every line of a ```bash block of docs/operations.md does for a running stack what it says.
+"""Every line of a ```bash block of docs/operations.md does what the guide says, on a running stack.
 
 `COMMANDS` says what each has to print, and `NOT_RUN` which are not run and why. A line that is in neither fails the
 test. `Guide.values` has what a reader fills in. The Korean guide has the same blocks, which tests/unit/test_docs.py
@@ -40,12 +40,12 @@ NOT_RUN = {
 
 @dataclass
 class Guide:
-    """The demo, what its operator sees there, and how commands are run."""
+    """Runs the commands of the guide on the demo."""
 
     demo: Demo
     sivera: Sivera
     monitor: str
-    """The URL of a receiver that stands for a monitor."""
+    """The URL of a receiver that stands in for a monitor."""
 
     @cached_property
     def account(self) -> int:
@@ -55,7 +55,7 @@ class Guide:
 
     @cached_property
     def values(self) -> Mapping[str, str]:
-        """What stands in the guide, and what its reader would write here; in this order."""
+        """The guide's placeholders and their values here, replaced in this order."""
         schedules = self.demo.api.get("/deployments/name/sync-campaigns/all").raise_for_status().json()["schedules"]
         with self.demo.engine.connect() as connection:
             wanted = text("SELECT max(day) FROM reports r JOIN teams t ON t.id = r.team_id WHERE t.name LIKE 'North%'")
@@ -69,11 +69,11 @@ class Guide:
             "2026-11-29": str(day),
             "sync 17": f"sync {self.account}",
             "approve-removals 17": f"approve-removals {self.account}",
-            # Of the sandbox, which is asked in place of Google.
+            # The sandbox stands in for Google.
             "1234.apps.googleusercontent.com": f"{CLIENT_ID} --base-url {self.demo.sandbox}/google",
-            # A grant beside the one that the team has: the new user reaches other accounts.
+            # A second grant of the team, because the new user reaches other accounts.
             "connect --platform google": f"connect --platform google --name b --redirect-uri {self.redirect}",
-            # A service that is not there, in place of Slack: no call leaves the machine.
+            # A service that does not exist stands in for Slack, so no call leaves the machine.
             "alerts set slack": "alerts set url",
             "alerts remove slack": "alerts remove url",
         }
@@ -83,11 +83,11 @@ class Guide:
         return f"http://127.0.0.1:{free_port()}/google"
 
     def write_secrets(self) -> None:
-        """Write down a secret that does the demo no harm."""
+        """Write a secret that is harmless to the demo."""
         (self.demo.folder / "secrets.env").write_text(f"SIVERA_PINGS_REFRESH_TOKENS={self.monitor}\n")
 
     def let_campaigns_vanish(self) -> None:
-        """Store so many campaigns that the platform does not have that a full sync does not believe it."""
+        """Store campaigns that the platform lacks, so many that a full sync holds their removal."""
         columns = "status, native_status, budget_kind, budget_amount, budget_currency"
         with self.demo.engine.begin() as connection:
             connection.execute(
@@ -103,7 +103,7 @@ class Guide:
         assert "approve-removals" in said
 
     def run(self, line: str, how: "How", functions: str) -> None:
-        """Run a line, and check how it ends and what it says."""
+        """Run a line, and check its exit code and output."""
         how.first(self)
         for placeholder, value in self.values.items():
             line = line.replace(placeholder, value)
@@ -134,7 +134,6 @@ class Guide:
 
 
 def run_prefect(arguments: list[str]) -> tuple[int, str]:
-    """Run a command of Prefect in this process."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["prefect", *arguments])
@@ -147,7 +146,7 @@ def run_prefect(arguments: list[str]) -> tuple[int, str]:
 
 
 def run_shell(script: str, demo: Demo) -> tuple[int, str]:
-    """Run a line in a shell; the wheel's psql serves if there is no other."""
+    """Run a line in a shell, with the wheel's psql if there is no other."""
     path = f"{environment()['PATH']}:{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}"
     done = subprocess.run(  # noqa: S603 - our own guide
         ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
@@ -165,7 +164,7 @@ def run_shell(script: str, demo: Demo) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class How:
-    """How a command is run: `says` is a pattern of what it prints, `first` is done before, `stdin` is given to it."""
+    """How to run a command: `says` is a pattern of its output, and `first` runs before it."""
 
     says: str = ""
     codes: tuple[int, ...] = (0,)
@@ -173,16 +172,16 @@ class How:
     stdin: Callable[[Guide], str] | None = None
 
 
-def alone(guide: Guide) -> None:
-    """Drop the runs that were just asked for, and wait for those under way."""
+def when_idle(guide: Guide) -> None:
+    """Delete scheduled runs, and wait for active ones."""
     guide.demo.drop_waiting_runs()
     guide.demo.wait_until_idle()
 
 
 COMMANDS: Mapping[str, How] = {
     r"uv run prefect deployment ls": How("sync-campaigns/all"),
-    r"uv run prefect deployment run .* --watch": How("finished successfully in 'Completed'", first=alone),
-    r"uv run prefect deployment run ": How("Created flow run", first=alone),
+    r"uv run prefect deployment run .* --watch": How("finished successfully in 'Completed'", first=when_idle),
+    r"uv run prefect deployment run ": How("Created flow run", first=when_idle),
     r"uv run prefect deployment schedule ls ": How(r"0 \*/1 \* \* \*"),
     r"uv run prefect deployment schedule pause ": How("Paused schedule"),
     r"uv run prefect deployment schedule resume ": How("Resumed schedule"),
@@ -190,14 +189,14 @@ COMMANDS: Mapping[str, How] = {
     r"uv run prefect flow-run logs ": How("Finished in state Completed"),
     r"uv run prefect work-pool pause ": How("Paused work pool"),
     r"uv run prefect work-pool resume ": How("Resumed work pool"),
-    r"uv run python -c ": How(first=alone),
+    r"uv run python -c ": How(first=when_idle),
     r"uv run sivera accounts approve-removals ": How("40 when last counted", first=Guide.let_campaigns_vanish),
     r"uv run sivera accounts list": How("Northwind Goods"),
     r"uv run sivera accounts sync ": How(r"Synced\. Campaigns: "),
     r"uv run sivera alerts list": How(r"url +on"),
-    r"uv run sivera alerts remove ": How("No alert comes by url any more"),
-    r"uv run sivera alerts set ": How("Alerts come by url", stdin=lambda _: f"json://127.0.0.1:{free_port()}/hook"),
-    r"uv run sivera alerts test": How("url: the message was not taken", codes=(1,)),
+    r"uv run sivera alerts remove ": How("Alerts no longer go to url"),
+    r"uv run sivera alerts set ": How("Alerts now go to url", stdin=lambda _: f"json://127.0.0.1:{free_port()}/hook"),
+    r"uv run sivera alerts test": How("url: the message was not accepted", codes=(1,)),
     r"uv run sivera apps set ": How("Saved our application's keys", stdin=lambda _: CLIENT_SECRET),
     r"uv run sivera budgets set ": How("Northwind Goods"),
     r"uv run sivera budgets list": How("Northwind Goods"),
@@ -208,28 +207,28 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera credentials discover ": How(r"carries \d+ ad accounts"),
     r"uv run sivera deploy": How("unchanged: .*sync-campaigns/all"),
     r"uv run sivera doctor$": How("(ok|WARNING) +deployments", codes=(0, 1)),
-    r"uv run sivera history .*--outcome missed": How("missed|No scheduled time fits"),
-    r"uv run sivera history": How("sync-campaigns/all|No scheduled time fits"),
+    r"uv run sivera history .*--outcome missed": How("missed|No scheduled times match"),
+    r"uv run sivera history": How("sync-campaigns/all|No scheduled times match"),
     r"uv run sivera keys list": How("current"),
     r"uv run sivera keys rotate": How("All tokens are encrypted with key"),
     r"uv run sivera monitor set-webhook": How("", stdin=lambda guide: guide.monitor),
-    r"uv run sivera monitor test": How("took the test message: HTTP 200"),
+    r"uv run sivera monitor test": How("accepted the test message: HTTP 200"),
     r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda guide: guide.monitor),
     r"uv run sivera monitor list": How("webhook"),
-    r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
+    r"uv run sivera monitor remove-ping ": How("no longer ping"),
     r"uv run sivera reports list": How("written"),
     r"uv run sivera reports show ": How(r"(?s)^Written .*\.html\n.*\.csv$"),
     r"uv run sivera restore check ": How("^verified: "),
-    r"uv run sivera restore list": How("verified", first=alone),
+    r"uv run sivera restore list": How("verified", first=when_idle),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
-    r"uv run sivera status": How("nothing needs you|look at this", codes=(0, 1)),
+    r"uv run sivera status": How("needs attention", codes=(0, 1)),
     r"uv run sivera teams list": How("Northwind Goods"),
-    r"uv run sivera teams set ": How("The day of Northwind Goods ends in America/New_York"),
+    r"uv run sivera teams set ": How("The time zone of Northwind Goods is America/New_York"),
     r"chmod 600 secrets": How(first=Guide.write_secrets),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
     r"cron \S*/metrics$": How("^sivera_collection_age_seconds "),
-    r"cron ": How('"success": ?true.*"run":', first=alone),
+    r"cron ": How('"success": ?true.*"run":', first=when_idle),
     r"curl .*/healthz": How('"success": ?true'),
     r"curl .*/openapi\.json": How('"openapi"'),
     r"psql .*CREATE DATABASE": How("CREATE DATABASE"),
@@ -238,7 +237,7 @@ COMMANDS: Mapping[str, How] = {
 
 
 def lines_of_the_guide() -> Iterator[tuple[str, How, str]]:
-    """Each line that is run, how, and the shell's functions that its block defines."""
+    """Each line to run, how, and the shell functions of its block."""
     unknown = []
     for kind, code in BLOCK.findall(ENGLISH.read_text()):
         lines = dedent(code).splitlines() if kind == "bash" else []
@@ -262,7 +261,7 @@ def is_function(line: str) -> bool:
 def test_every_command_of_the_guide_does_what_it_says(demo: Demo, sivera: Sivera) -> None:
     lines = list(lines_of_the_guide())
     assert len(lines) > 40
-    # The jobs' secrets of the other tests give way to those of the guide.
+    # The secrets of the guide replace those of the other tests.
     with receiving() as receiver:
         guide = Guide(demo, sivera, receiver.url)
         wrong = []

@@ -1,4 +1,4 @@
-"""No secret leaves its place: every job runs with canaries for secrets, and then everything they left is searched.
+"""No secret leaves its place: every job runs with canary secrets, and then everything that the jobs left is searched.
 
 Where they may be is what the secrets are kept in: the Prefect server's block store and our columns, both encrypted, and
 the key files that only their owner can read.
@@ -6,8 +6,7 @@ the key files that only their owner can read.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -20,22 +19,22 @@ from sivera.crypto import Keyring
 from sivera.grants.renewal import unseal_tokens
 from sivera.models import PlatformCredential
 from sivera.values import PlatformName
-from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, Pass
+from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, JobRuns
 
 KEY_FILES = frozenset({"prefect-password", "prefect-encryption-key", "cron-secret", "profiles.toml"})
-"""The files that hold secrets in plain; all of mode 600."""
+"""The files that contain plain secrets, all with mode 600."""
 
 LISTS = ("flow_runs", "task_runs", "logs", "artifacts", "deployments", "work_pools", "automations", "variables")
-"""What Prefect's API lists by POST /NAME/filter."""
+"""What POST /NAME/filter of Prefect lists."""
 
 
 def forms(secret: str) -> set[bytes]:
-    """How a secret may stand in something: as it is, in URLs, in JSON, and in base64 at any place of a longer text."""
+    """The forms of a secret: plain, in URLs, in JSON, and in base64 at any offset of a longer text."""
     raw = secret.encode()
     found = {raw, quote(secret, safe="").encode(), quote_plus(secret).encode(), json.dumps(secret)[1:-1].encode()}
     for before in range(3):
         encoded = base64.b64encode(b"x" * before + raw)
-        # Without the characters at both ends that depend on what stands beside it.
+        # Without the characters at both ends that depend on the neighbouring text.
         inner = encoded[4 * (before > 0) + (before > 0) : len(encoded) // 4 * 4 - 4]
         found |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
     return {form for form in found if len(form) >= 7}
@@ -45,7 +44,7 @@ def found_in(content: bytes, secrets: dict[str, set[bytes]]) -> set[str]:
     return {name for name, looks in secrets.items() if any(look in content for look in looks)}
 
 
-def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: Pass) -> None:
+def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: JobRuns) -> None:
     assert any("failed" in answer["message"] for answer in every_job.answers.values())
     assert all(answer["data"] is not None for answer in every_job.answers.values())
     server = demo.api
@@ -69,22 +68,21 @@ def test_no_secret_is_anywhere_but_in_its_place(demo: Demo, every_job: Pass) -> 
     assert not found_in("\0".join(every_job.arguments).encode(), secrets), "a process's arguments"
     files = [*(demo.folder / DEMO_FOLDER).rglob("*"), demo.folder / "said"]
     leaks = {path: found for path in files if path.is_file() and (found := found_in(path.read_bytes(), secrets))}
-    # The demo says the password of the UI once, to the person who starts it.
+    # The demo prints the password of the UI once, for the person who starts it.
     assert leaks.pop(demo.folder / "said") == {"prefect-password"}
     assert {path.name for path in leaks} == KEY_FILES
     assert {path.stat().st_mode & 0o777 for path in leaks} == {0o600}
 
 
 def token_keys(server: httpx.Client) -> dict[str, str]:
-    """The keys of the tokens, by id: whoever may call the API can read them."""
+    """The token keys by id, which any caller of the API can read."""
     wanted = {"include_secrets": True, "block_types": {"slug": {"any_": ["token-key"]}}}
     (block,) = server.post("/block_documents/filter", json=wanted).raise_for_status().json()
-    keys: dict[str, str] = block["data"]["keys"]
-    return keys
+    return dict(block["data"]["keys"])
 
 
 def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
-    """The tokens that are stored in the end, in plain."""
+    """The decrypted tokens that are stored at the end."""
     decoded = {key_id: base64.urlsafe_b64decode(key) for key_id, key in keys.items()}
     keyring = Keyring(decoded, next(iter(decoded)))
     found: dict[str, str] = {}
@@ -96,25 +94,27 @@ def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
 
 
 def beginnings_of_tokens(demo: Demo) -> dict[str, str]:
-    """What every token begins with that the sandbox ever gave out for a grant of the demo, replaced ones among them."""
+    """The prefixes of all tokens that the sandbox has issued for the demo's grants, including replaced ones."""
     with demo.engine.connect() as connection:
         grants = connection.execute(text("SELECT id, platform FROM platform_credentials")).all()
     return {
         f"{kind.name} token of sandbox grant {grant.id}": f"{prefix}{kind.value}-{grant.id}-"
-        for grant in grants  # connected in the order in which the sandbox numbers them, or nearly
+        for grant in grants  # roughly in the order in which the sandbox numbers them
         for platform in PlatformName
         for kind, prefix in FACTS[platform].prefixes.items()
     }
 
 
 def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:
-    """All that the API tells of runs and deployments, and of blocks to whoever does not ask for secrets."""
+    """All that the API returns about runs and deployments, and about blocks without their secrets."""
     for name in LISTS:
         offset = 0
         while rows := server.post(f"/{name}/filter", json={"limit": 200, "offset": offset}).raise_for_status().json():
             yield name, json.dumps(rows, ensure_ascii=False).encode()
             offset += len(rows)
-    for run in pages(server, "flow_runs"):
+    runs = server.post("/flow_runs/filter", json={"limit": 200}).raise_for_status().json()
+    assert runs
+    for run in runs:
         states = server.get("/flow_run_states/", params={"flow_run_id": run["id"]}).raise_for_status()
         yield f"states of {run['name']}", states.content
     yield "blocks", server.post("/block_documents/filter", json={"limit": 200}).raise_for_status().content
@@ -126,14 +126,7 @@ def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:
         page = server.get(page["next_page"]).raise_for_status().json()
 
 
-def pages(server: httpx.Client, name: str) -> Iterable[dict[str, Any]]:
-    rows: list[dict[str, Any]] = server.post(f"/{name}/filter", json={"limit": 200}).raise_for_status().json()
-    assert rows, f"there are no {name}"
-    return rows
-
-
 def everything_of_ours(engine: Engine) -> Iterator[tuple[str, bytes]]:
-    """Each table of ours as text."""
     with engine.connect() as connection:
         for table in inspect(engine).get_table_names():
             rows = connection.execute(text(f'SELECT CAST(t AS text) FROM "{table}" AS t')).scalars()  # noqa: S608

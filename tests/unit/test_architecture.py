@@ -1,4 +1,4 @@
-"""The rules of the house, read from its source: one direction, each thing in its room.
+"""The architecture, checked in the source: imports go in one direction, and each thing has its room.
 
 prefect.yaml ─▶ flows ─▶ tasks ─▶ blocks ─▶ sivera        ops may use all of it, and nothing uses ops
 """
@@ -15,7 +15,7 @@ from sivera.values import PlatformName
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("sivera", "sandbox", "blocks", "tasks", "flows", "ops")
-"""Each may import from itself and from those before it."""
+"""Each room may import from itself and from earlier ones."""
 
 PREFECT = ("prefect", "prefect_sqlalchemy", "prefect_redis")
 DATABASE = ("sqlalchemy", "psycopg", "alembic")
@@ -29,11 +29,11 @@ SQL_PLACES = (
     "sivera/migrations/",
     "sivera/clock.py",
 )
-"""Beside each subject's `queries.py`."""
+"""The places of SQL besides each subject's `queries.py`."""
 NO_SQL = ("sqlalchemy.Engine", "sqlalchemy.Row", "sqlalchemy.URL", "sqlalchemy.orm.Session", "sqlalchemy.exc")
-"""What the rest may import of SQLAlchemy: what carries a question or its answer, and what goes wrong."""
+"""What other modules may import from SQLAlchemy: sessions, rows and errors."""
 
-MAKES_DATABASES = {"ops/stack/postgres.py": "there is no engine on a database before it is made"}
+MAKES_DATABASES = {"ops/stack/postgres.py": "an engine needs a database that exists"}
 TRANSACTION = ("begin", "begin_nested", "commit", "rollback")
 
 CLIENTS = "sivera/platforms/"
@@ -43,13 +43,13 @@ SANDBOX = "sandbox/"
 NAMES_PLATFORMS = {
     "sivera/grants/rules.py": "how grants of each platform live",
     "sivera/budgets/pacing.py": "how each platform spends a daily budget",
-    "sivera/sync/rules.py": "for how long each platform restates its figures",
+    "sivera/sync/rules.py": "how long each platform restates its figures",
     "sivera/reports/texts.py": "what each platform is called in a report",
-    "sivera/metrics/rules.py": "the quotas that are known",
-    "ops/api/connect_page.py": "which platforms have no permission for reading alone",
+    "sivera/metrics/rules.py": "the known quotas",
+    "ops/api/connect_page.py": "which platforms have no read-only permission",
     "ops/stack/demo.py": "why the metrics of one platform come with a later run",
 }
-"""Outside the clients and the sandbox, what a single platform is named for."""
+"""The modules outside the clients and the sandbox that name single platforms, and why."""
 
 FLOW_LINES = 80
 MODULE_LINES = 300
@@ -57,7 +57,7 @@ MODULE_LINES = 300
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the house; its path is relative to the root."""
+    """A module; its path is relative to the root."""
 
     path: str
     source: str
@@ -72,7 +72,7 @@ class Module:
 
     @cached_property
     def imports(self) -> list[tuple[int, str]]:
-        """Line and full name of what is imported, wherever in the module."""
+        """The line and full name of each import, also inside functions."""
         found = []
         for node in self.nodes:
             match node:
@@ -85,13 +85,13 @@ class Module:
         return found
 
     def imports_of(self, *names: str, but: tuple[str, ...] = ()) -> list[str]:
-        """Where it imports something of these packages, modules or names, and none of the others."""
+        """Its imports from these packages, modules or names, without those in `but`."""
         return [f"{self.path}:{at}: {name}" for at, name in self.imports if is_of(name, names) and not is_of(name, but)]
 
     @property
-    def named_platforms(self) -> list[tuple[int, str]]:
-        """Where a single platform is named as a member of PlatformName."""
-        return [(node.lineno, node.attr) for node in self.nodes if is_member(node) and isinstance(node, ast.Attribute)]
+    def named_platforms(self) -> set[str]:
+        """The members of PlatformName that it names."""
+        return {node.attr for node in self.nodes if is_member(node) and isinstance(node, ast.Attribute)}
 
 
 def is_of(name: str, packages: tuple[str, ...]) -> bool:
@@ -115,9 +115,9 @@ MODULES = [
 
 
 def modules(*starts: str, but: tuple[str, ...] = ()) -> list[Module]:
-    """The modules whose paths begin with one of `starts` and with none of `but`; there are some."""
+    """The modules whose paths start with one of `starts`, and with none of `but`."""
     found = [module for module in MODULES if module.path.startswith(starts) and not module.path.startswith(but or " ")]
-    assert found, f"no module begins with {starts}"
+    assert found, f"no module starts with {starts}"
     return found
 
 
@@ -127,7 +127,7 @@ def test_a_room_imports_only_from_those_before_it(room: str) -> None:
     assert not [found for module in modules(f"{room}/") for found in module.imports_of(*later)]
 
 
-def test_the_truths_do_not_know_prefect() -> None:
+def test_sivera_does_not_import_prefect() -> None:
     assert not [found for module in modules("sivera/") for found in module.imports_of(*PREFECT)]
 
 
@@ -140,7 +140,7 @@ def test_flows_and_tasks_are_made_by_our_decorators() -> None:
     assert [module.path for module in MODULES if module.imports_of("prefect.task")] == ["tasks/naming.py"]
 
 
-def test_nobody_asks_which_platform_it_is() -> None:
+def test_no_code_branches_on_the_platform() -> None:
     assert not [
         f"{module.path}:{node.lineno}"
         for module in modules("", but=(SANDBOX,))
@@ -149,10 +149,10 @@ def test_nobody_asks_which_platform_it_is() -> None:
     ]
 
 
-def test_platforms_are_told_apart_only_in_the_registry_and_in_tables_of_facts() -> None:
+def test_platforms_are_named_only_in_the_registry_and_in_tables_of_facts() -> None:
     elsewhere = modules("", but=(CLIENTS, SANDBOX))
     assert {module.path for module in elsewhere if module.named_platforms} == NAMES_PLATFORMS.keys()
-    several = {m.path for m in modules(CLIENTS) if len({platform for _, platform in m.named_platforms}) > 1}
+    several = {module.path for module in modules(CLIENTS) if len(module.named_platforms) > 1}
     assert several == {REGISTRY}
 
 
@@ -169,7 +169,7 @@ def test_sql_is_only_where_it_belongs() -> None:
     assert not [module.path for module in others if ".exec_driver_sql(" in module.source]
 
 
-def test_a_query_leaves_the_transaction_to_its_caller() -> None:
+def test_queries_leave_the_transaction_to_their_caller() -> None:
     assert not [
         (module.path, node.lineno, node.attr)
         for module in modules("sivera/")
@@ -179,7 +179,7 @@ def test_a_query_leaves_the_transaction_to_its_caller() -> None:
     ]
 
 
-def test_one_module_builds_links_to_the_ui_and_one_function_knows_where_it_is() -> None:
+def test_one_module_builds_links_to_the_ui_and_one_function_knows_its_address() -> None:
     others = modules("", but=("sivera/links.py", "sandbox/"))
     assert not [found for module in others for found in module.imports_of("prefect.utilities.urls")]
     page = re.compile(r"(runs/(flow|task)-run|deployments/deployment|work-pools/work-pool|blocks/block)/")

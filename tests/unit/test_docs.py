@@ -1,4 +1,4 @@
-"""The documents: they name what exists, all of it, and the same in both languages."""
+"""The documents name everything that exists, and nothing else, in both languages."""
 
 import re
 import shlex
@@ -17,22 +17,15 @@ from ops.cli import app
 from ops.loopback import PORT
 from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
-from sivera.alerts.options import AlertOptions, Channel
-from sivera.backups.options import BackupOptions
-from sivera.budgets.options import BudgetOptions
+from sivera.alerts.options import Channel
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
-from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
 from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.metrics.definitions import EXPORTED, RUN_DURATION, RUN_QUEUE_DELAY
-from sivera.metrics.options import CollectOptions
 from sivera.models import Base
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
-from sivera.reports.options import ReportOptions
-from sivera.retention.options import CleanupOptions
-from sivera.sync.plan import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
 
@@ -53,45 +46,35 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (
-    SyncOptions,
-    RefreshOptions,
-    CleanupOptions,
-    ReportOptions,
-    BudgetOptions,
-    AlertOptions,
-    CollectOptions,
-    BackupOptions,
-)
+OPTIONS = {flow.fn.__annotations__["options"] for flow in FLOWS.values()}
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
 
 
 def blocks(text: str, language: str | None = None) -> list[str]:
-    """The code blocks of a document, without the indentation of the list that they are in."""
+    """The code blocks of a document, dedented."""
     return [dedent(code) for kind, code in BLOCK.findall(text) if language in (None, kind)]
 
 
 def prose(text: str) -> str:
-    """A document without its code blocks."""
     return BLOCK.sub("", text)
 
 
 def spans(text: str) -> set[str]:
-    """What is marked as code within the prose."""
+    """The inline code of a document."""
     return {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))}
 
 
 def anchors(text: str) -> set[str]:
-    """What a link can lead to: the ids that are set, and those that GitHub makes of headings."""
+    """The targets of links: explicit ids, and those that GitHub derives from headings."""
     headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
     slugs = {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
     return slugs | set(re.findall(r'<a id="([\w-]+)"></a>', text))
 
 
 def calls(text: str) -> Iterator[list[str]]:
-    """The arguments of each call of `sivera` in a line of shell or in a span of code."""
+    """The arguments of each call of `sivera` in a line of shell."""
     for part in re.split(r"&&|\|", text):
         if found := re.fullmatch(r"(?:uv run )?sivera (.+)", part.strip()):
             yield shlex.split(found[1])
@@ -102,7 +85,7 @@ def code_lines(text: str) -> list[str]:
 
 
 def all_commands(of: App = app, *path: str) -> Iterator[tuple[str, ...]]:
-    """The path of every command that does something."""
+    """The path of every executable command."""
     for name in of:
         if name.startswith("-"):
             continue
@@ -113,7 +96,7 @@ def all_commands(of: App = app, *path: str) -> Iterator[tuple[str, ...]]:
 
 
 @each_document
-def test_each_command_in_a_code_block_can_be_given_as_it_stands(path: Path) -> None:
+def test_each_command_in_a_code_block_is_valid(path: Path) -> None:
     for line in code_lines(path.read_text()):
         for arguments in calls(line):
             function, *_ = app.parse_args(arguments, print_error=False, exit_on_error=False)
@@ -164,7 +147,7 @@ def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
 
 
 @each_language
-def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> None:
+def test_the_guide_has_the_targets_of_the_timetable_and_the_jobs(path: Path) -> None:
     text = path.read_text()
     pointed = set(re.findall(r"docs/operations\.md#([\w-]+)", find_timetable().read_text()))
     assert pointed
@@ -174,7 +157,7 @@ def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> N
 
 
 @each_language
-def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None:
+def test_the_guide_names_each_option_limit_table_and_message(path: Path) -> None:
     text = path.read_text()
     for options in OPTIONS:
         for name, field in options.model_fields.items():
@@ -202,7 +185,7 @@ def test_both_languages_say_the_same(pair: tuple[Path, Path]) -> None:
     english, korean = (path.read_text() for path in pair)
 
     def shape(text: str) -> list[str]:
-        """Headings by their depth, anchors by their name, tables by their columns, and the points of lists."""
+        """The depth of headings, names of anchors, columns of tables, and items of lists."""
         lines = re.findall(r'^#+ |^<a id="[\w-]+">|^\|.*\|$|^(?:-|\d\.) ', prose(text), re.MULTILINE)
         return ["|" * line.count("|") if line.startswith("|") else line for line in lines]
 
@@ -211,7 +194,7 @@ def test_both_languages_say_the_same(pair: tuple[Path, Path]) -> None:
     assert spans(korean) == spans(english)
 
 
-def test_going_live_knows_each_platform_and_the_readme_leads_there() -> None:
+def test_going_live_covers_each_platform_and_the_readme_leads_there() -> None:
     text = GOING_LIVE.read_text()
     assert {f"docs/{path.name}" for path in (GOING_LIVE, GOING_LIVE_KOREAN)} <= set(
         re.findall(r"\]\(([^)#]+)\)", README.read_text())

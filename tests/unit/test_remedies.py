@@ -1,4 +1,4 @@
-"""Whoever reads of a failure reads once what to do about it, and that is more than to look again."""
+"""Each message about a failure names one remedy, which is more than to look again."""
 
 import ast
 import re
@@ -13,6 +13,7 @@ import pytest
 from blocks.alert_channels import watchdog
 from ops.commands.accounts import why_not
 from ops.commands.credentials import connecting_remedy
+from sivera import errors
 from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
@@ -21,17 +22,7 @@ from sivera.budgets.rules import Reading
 from sivera.budgets.summary import CheckSummary
 from sivera.budgets.wording import budget_condition
 from sivera.database_errors import STATES, WORDS
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
-    SiveraError,
-    Throttled,
-    Unavailable,
-)
+from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
 from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
 from sivera.links import Links
@@ -46,7 +37,7 @@ USELESS = re.compile(
     r"try (it )?again|run it again|(see|says) (.* )?why|open the run|see (the run|its log)|look into", re.IGNORECASE
 )
 ACTS = re.compile(r"[Cc]onnect|[Ll]og in")
-"""What tells somebody to give access again."""
+"""Tells somebody to grant access again."""
 
 
 def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occurrence:
@@ -55,7 +46,6 @@ def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occ
 
 
 def conditions(most: int) -> Iterator[Condition]:
-    """Each condition that check-alerts and check-budgets know."""
     ended, links = NOW - timedelta(hours=1), Links(ui_url="http://ui")
     jobs = [
         occurrence(
@@ -71,7 +61,9 @@ def conditions(most: int) -> Iterator[Condition]:
     meta = PlatformName.META
     grants = [BadGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
     grants += [one._replace(id=9 + one.id, ends=NOW) for one in grants]
-    failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
+    failed = [
+        reason_for(kind(meta, "said no")) for kind in (errors.Unavailable, errors.Throttled, errors.ReconnectRequired)
+    ]
     stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
     stale += [stale[0]._replace(id=8, lacks="full"), stale[0]._replace(id=9, lacks="reports")]
     yield from data_conditions(grants, stale, set(), most, links)
@@ -118,7 +110,7 @@ def test_each_sentence_about_the_database_names_its_remedy() -> None:
 
 
 def calls(*rooms: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Where a function is called by name, its name, and its arguments as they are written."""
+    """Each call of a function by name: its place, its name, and the source of its arguments."""
     for room in rooms:
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -142,7 +134,7 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
         if name in ("ConfigurationError", "NotKeptError")
     ]
     assert errors
-    # "what is wrong: the remedy"; where the sentence is made elsewhere, it is not seen here.
+    # "what is wrong: the remedy"; sentences that are built elsewhere are not checked here.
     lacking = [
         (at, said)
         for at, said in errors
@@ -154,16 +146,19 @@ def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None
     assert not [one for one in errors + answers if USELESS.search(one[1])]
 
 
-@pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])
-def test_a_grant_that_cannot_be_connected_or_an_account_that_no_run_takes_names_a_remedy(
+@pytest.mark.parametrize(
+    "kind",
+    [errors.Throttled, errors.Unavailable, errors.AccountInaccessible, errors.InvalidRequest, errors.Misconfigured],
+)
+def test_a_failed_connection_and_an_unsynced_account_name_a_remedy(
     kind: type[PlatformError],
 ) -> None:
     assert not USELESS.search(connecting_remedy(kind(PlatformName.META, "said no"), "access token"))
     account = AdAccount(status="active", created_at=NOW, last_synced_at=NOW - timedelta(days=2))
-    assert why_not(account, "active", None, NOW, []) == "No run has come to it lately: run `sivera doctor`."
+    assert why_not(account, "active", None, NOW, [], "sync") == "No run has reached it lately: run `sivera doctor`."
 
 
-def test_a_part_of_the_budgets_that_was_not_checked_names_the_remedy() -> None:
+def test_an_unchecked_part_of_the_budgets_names_the_remedy() -> None:
     summary = CheckSummary.of({"google": ConfigurationError("the block x is missing: run `sivera setup`")})
     assert summary.sentence.endswith("google was not checked: the block x is missing: run `sivera setup`")
 

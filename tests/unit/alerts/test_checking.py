@@ -172,7 +172,7 @@ def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> Non
         account, now = session.get_one(AdAccount, stale.id), read_clock(session)
         said = why_not(account, "active", None, now, ())
     assert "ahead of the database's clock, and is ignored" in said
-    assert "Runs leave it out" not in said
+    assert "Runs skip it" not in said
 
 
 def test_an_account_synced_while_a_check_waits_is_not_stale(stage: Stage, world: World) -> None:

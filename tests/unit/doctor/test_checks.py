@@ -1,11 +1,11 @@
-"""The checks of the doctor, on crafted facts and on a database."""
+"""The checks of the doctor, on made-up facts and on a database."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from ops.doctor.data_checks import (
     check_accounts,
@@ -17,7 +17,7 @@ from ops.doctor.data_checks import (
     is_full,
     judge_backups,
 )
-from ops.doctor.examine import exit_code, make
+from ops.doctor.examine import exit_code, run
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, few, ok
 from sandbox.world import World
 from sivera.alerts.conditions import REMEDIES, Kind
@@ -37,37 +37,26 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture
 def world() -> World:
-    """A world that lives in the machine's time, as the doctor does."""
+    """A world on the machine's clock, which the doctor uses too."""
     return World(seed=7)
 
 
 @pytest.fixture
 def installation(stage: Stage) -> Installation:
-    """An installation with a grant of each platform and two accounts of each; its database was opened."""
+    """An installation with an open database, and a grant with two accounts on each platform."""
     for platform in PlatformName:
         stage.connect(stage.world.add_grant(platform, accounts=2))
     return Installation(engine=stage.engine)
 
 
-def write(stage: Stage, *statements: str) -> None:
-    with stage.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-
-
-def test_grants_and_accounts_are_judged_by_the_rules_of_alerts_and_in_their_words(
-    installation: Installation, stage: Stage
-) -> None:
+def test_grants_and_accounts_follow_the_rules_and_words_of_the_alerts(installation: Installation, stage: Stage) -> None:
     assert [check_grants(installation).verdict, check_accounts(installation).verdict] == [OK, OK]
-    write(
-        stage,
-        "UPDATE platform_credentials SET expires_at = now() + interval '23 hours' WHERE platform = 'meta'",
-        "UPDATE platform_credentials SET expires_at = now() - interval '1 hour' WHERE platform = 'google'",
-        "UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'tiktok'",
-        "UPDATE platform_credentials SET status_since = now() - interval '1 day'",
-        "UPDATE ad_accounts SET created_at = now() - interval '1 day', last_synced_at = now() - interval '179 minutes'",
-        "UPDATE ad_accounts SET last_synced_at = now() - interval '181 minutes' WHERE platform = 'meta'",
-    )
+    stage.execute("UPDATE platform_credentials SET expires_at = now() + interval '23 hours' WHERE platform = 'meta'")
+    stage.execute("UPDATE platform_credentials SET expires_at = now() - interval '1 hour' WHERE platform = 'google'")
+    stage.execute("UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'tiktok'")
+    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 day'")
+    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 day', last_synced_at = now()")
+    stage.execute("UPDATE ad_accounts SET last_synced_at = now() - interval '181 minutes' WHERE platform = 'meta'")
     found = check_grants(installation)
     assert found.verdict is WARNING
     assert re.fullmatch(
@@ -84,7 +73,7 @@ def test_grants_and_accounts_are_judged_by_the_rules_of_alerts_and_in_their_word
     assert check_accounts(installation).verdict is OK
 
 
-def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_tables(
+def test_a_database_of_another_version_is_a_fault_and_skips_checks_of_its_tables(
     stage: Stage, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
@@ -93,36 +82,36 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
         "DELETE FROM sivera_alembic_version": "revision none, and the newest is ",
     }
     for change, said in changes.items():
-        write(stage, change)
+        stage.execute(change)
         installation = Installation()
         with installation.resources:
-            found = make(check_database, installation)
+            found = run(check_database, installation)
             assert found.verdict is FAULT
             assert found.text.startswith(f"the database is at {said}")
-            assert make(check_grants, installation).text == "needs a database of this version"
+            assert run(check_grants, installation).text == "needs a database of this version"
             assert check_disk(installation).verdict is OK
     assert found.remedy == "run `sivera migrate`"
 
 
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
     installation.engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
-    found = make(check_grants, installation)
+    found = run(check_grants, installation)
     assert (found.verdict, found.remedy) == (FAULT, "check that it is running and that the URL is right")
     assert "does not answer" in found.text
     assert "s3cret-value" not in str(found)
 
 
-def test_a_database_that_takes_no_writes_is_a_fault_and_the_other_checks_go_on(
+def test_a_read_only_database_is_a_fault_and_other_checks_go_on(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_alone(engine, READ_ONLY)
     monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
     installation = Installation()
     with installation.resources:
-        found = make(check_database, installation)
+        found = run(check_database, installation)
         assert (found.verdict, found.text) == (FAULT, "the database test_sivera takes no writes")
         assert "ALTER DATABASE test_sivera RESET default_transaction_read_only" in found.remedy
-        assert make(check_grants, installation).verdict is OK
+        assert run(check_grants, installation).verdict is OK
 
 
 def test_clocks_may_differ_by_ten_seconds(installation: Installation, stage: Stage) -> None:
@@ -131,25 +120,16 @@ def test_clocks_may_differ_by_ten_seconds(installation: Installation, stage: Sta
     assert compare_clocks(NOW + timedelta(seconds=20), NOW, NOW + timedelta(seconds=30), ahead=0).verdict is OK
     assert compare_clocks(NOW, NOW, NOW, ahead=2).text.startswith("2 accounts have times ahead of the database's clock")
     assert check_clock(installation).verdict is OK
-    write(stage, "UPDATE ad_accounts SET last_synced_at = now() + interval '1 day'")
+    stage.execute("UPDATE ad_accounts SET last_synced_at = now() + interval '1 day'")
     assert check_clock(installation).text.startswith("8 accounts have times ahead of the database's clock")
     installation.now = lambda: utc_now() - timedelta(minutes=2)
     assert check_clock(installation).verdict is FAULT
 
 
 def backup(outcome: Outcome, ago: timedelta, reason: str = "") -> Manifest:
-    return Manifest(
-        name="one",
-        run_id=UUID(int=1),
-        started_at=NOW - ago,
-        finished_at=NOW - ago,
-        size=1,
-        revision="0001",
-        tables=(),
-        key_ids=(),
-        outcome=outcome,
-        reason=reason,
-    )
+    known = {"name": "one", "run_id": UUID(int=1), "size": 1, "revision": "0001", "tables": (), "key_ids": ()}
+    times = {"started_at": NOW - ago, "finished_at": NOW - ago}
+    return Manifest.model_validate({**known, **times, "outcome": outcome, "reason": reason})
 
 
 def test_the_last_backup_and_the_age_of_the_last_verified_one_are_judged() -> None:
@@ -179,22 +159,22 @@ def test_a_disk_needs_a_tenth_and_a_gibibyte_free() -> None:
         assert is_full(int(free * 2**30), int(total * 2**30)) is expected
 
 
-def test_whatever_a_check_raises_becomes_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_in_a_check_becomes_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def raising(error: Exception) -> Finding:
         def look(_: Installation) -> Finding:
             raise error
 
-        return make(look, Installation())
+        return run(look, Installation())
 
     found = raising(ConfigurationError("the block a/b is missing: save it"))
     assert (found.verdict, found.text, found.remedy) == (FAULT, "the block a/b is missing", "save it")
     assert raising(Skipped("needs the database")).verdict is SKIPPED
     found = raising(KeyError("s3cret"))
     assert (found.verdict, found.text) == (FAULT, "the check itself failed (KeyError)")
-    assert make(lambda _: ok("well"), Installation()).verdict is OK
-    assert make(check_grants, Installation()).text == "needs a database of this version"
+    assert run(lambda _: ok("well"), Installation()).verdict is OK
+    assert run(check_grants, Installation()).text == "needs a database of this version"
     monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
-    assert make(check_database, Installation()).verdict is SKIPPED
+    assert run(check_database, Installation()).verdict is SKIPPED
 
 
 def test_several_errors_become_one_fault_that_names_each_remedy_once() -> None:
@@ -204,9 +184,9 @@ def test_several_errors_become_one_fault_that_names_each_remedy_once() -> None:
     assert "\n" not in found.text + found.remedy
 
 
-def test_the_exit_code_is_that_of_the_worst() -> None:
+def test_the_exit_code_is_that_of_the_worst_finding() -> None:
     assert [exit_code(iter(found)) for found in ({OK, SKIPPED}, {OK, WARNING}, {WARNING, FAULT, OK})] == [0, 1, 2]
 
 
-def test_of_many_ids_a_few_are_shown() -> None:
+def test_long_lists_are_cut() -> None:
     assert few(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
