@@ -40,7 +40,7 @@ def document_name(channel: Channel) -> str:
 
 
 def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlock:
-    """Return the block of a channel; ConfigurationError, which never shows the URL, if the URL is of something else."""
+    """Return the block of a channel; ConfigurationError, without the URL, if that is of another service."""
     text = url.get_secret_value()
     match channel:
         case Channel.SLACK:

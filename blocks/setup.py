@@ -29,7 +29,7 @@ from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
-from sivera.settings import Settings
+from sivera.settings import read_settings
 from sivera.values import PlatformName, Value
 
 BLOCK_TYPES: tuple[type[Block], ...] = (
@@ -80,7 +80,7 @@ def setup(
     blocks |= {document_name(channel): to_block(channel, url) for channel, url in (channels or {}).items()}
     blocks |= {platform.value: PlatformApp.of(app) for platform, app in (apps or {}).items()}
     with connect() as client:
-        changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
+        changes = dict(_apply(client, blocks, storage_dir or read_settings().storage_dir))
         missing = tuple(_missing(client))
     kinds = (Change.CREATED, Change.UPDATED, Change.REMOVED)
     done = {kind.value: tuple(name for name, change in changes.items() if change is kind) for kind in kinds}

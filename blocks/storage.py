@@ -30,6 +30,9 @@ class Storage(StrictBlock):
             raise ValueError("it does not name a place: write it as file:///folder or s3://bucket/folder")
         if "@" in place.partition("/")[0]:
             raise ValueError("it holds credentials, which the UI would show: put them into options")
+        if scheme in ("file", "local") and not place.startswith(("/", "~")):
+            # A run works in a folder of its own, which is deleted at its end.
+            raise ValueError("it depends on the folder of the process: write it as file:///folder")
         return url
 
     def get_filesystem(self) -> "DirFileSystem":

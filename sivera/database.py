@@ -20,6 +20,8 @@ from sivera.errors import ConfigurationError
 STATEMENT_TIMEOUT_SECONDS = 60
 SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 """Options of libpq that stay readable where a URL is shown with its password hidden."""
+PATH_OPTIONS = frozenset({"passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"})
+"""Options of libpq that name a file or a folder."""
 VERSION_TABLE = "sivera_alembic_version"
 """Not Alembic's default: a web application may use that in the same database."""
 
@@ -102,6 +104,11 @@ def _parse_query(query: str) -> dict[str, str]:
         if name not in known:
             shown = f"the option '{name}'" if re.fullmatch("[a-z_]{1,40}", name) else "an option"
             raise ConfigurationError(f"the database URL has {shown}, which cannot be used here: remove or correct it")
+        if name in PATH_OPTIONS and value and not value.startswith("/") and (name, value) != ("sslrootcert", "system"):
+            raise ConfigurationError(
+                f"the database URL has a relative path in '{name}': write an absolute one, because each run works in a "
+                "folder of its own"
+            )
         if name in options and name not in ("host", "port"):
             raise ConfigurationError(f"the database URL gives the option '{name}' more than once: give it once")
         if name == "host" and re.fullmatch(r"[\w.-]+:\d+", value):  # SQLAlchemy's way to write several hosts

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from sivera.errors import ConfigurationError
@@ -11,17 +11,29 @@ from sivera.metrics.rules import DAILY_CALLS
 from sivera.values import PlatformName
 
 
+def _absolute(path: Path) -> Path:
+    if path.parts[:1] == ("~",):
+        return path.expanduser()
+    if not path.is_absolute():
+        # A run works in a folder of its own, which is deleted at its end.
+        raise ValueError("write it as an absolute path, because each process has another current folder")
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
 class Settings(BaseSettings):
     """The variables that start with `SIVERA_`, other than those of blocks."""
 
-    model_config = SettingsConfigDict(env_prefix="SIVERA_")
+    model_config = SettingsConfigDict(env_prefix="SIVERA_", env_ignore_empty=True, validate_default=True)
 
-    spool_dir: Path = Field(
-        default_factory=lambda: Path("~/.local/state/sivera/spool").expanduser(),
+    spool_dir: Folder = Field(
+        default=Path("~/.local/state/sivera/spool"),
         description="Where renewed tokens are kept, encrypted, while the database is down. Each machine needs its own.",
     )
-    storage_dir: Path = Field(
-        default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
+    storage_dir: Folder = Field(
+        default=Path("~/.local/share/sivera"),
         description="Where reports and backups are kept until the storage blocks name another place.",
     )
     public_url: str = Field(
@@ -75,4 +87,5 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise ConfigurationError(f"SIVERA_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}") from None
+        name, message = "_".join(map(str, first["loc"])).upper(), first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"SIVERA_{name}: {message}") from None

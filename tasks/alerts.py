@@ -87,6 +87,7 @@ def publish_summary(summary: CheckSummary) -> None:
         if_changed=True,
     )
     announce(
+        success=summary.success,
         processed=summary.still_open,
         failed=summary.refused,
         opened=len(summary.opened),

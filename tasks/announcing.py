@@ -45,14 +45,15 @@ _results: dict[UUID, dict[str, Any]] = {}
 """Both by the id of a run of this process that has not ended yet."""
 
 
-def announce(*, processed: int, failed: int, **more: object) -> None:
-    """Log what the current run did, and keep it for the message that goes out when the run has ended.
+def announce(*, success: bool, processed: int, failed: int, **more: object) -> None:
+    """Log what the current run did, and keep the counts for the message that goes out when the run has ended.
 
-    `processed` includes what `failed`. `more` are JSON values for the payload, and never secrets.
+    `success` is only logged: the message takes it from the final state, which can be worse. `processed` includes what
+    `failed`. `more` are JSON values for the payload, and never secrets.
     """
     figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
-    level = logging.WARNING if failed else logging.INFO
-    log(jobs_logger, level, "Job finished", processed=processed, failed=failed, **figures)
+    level = logging.INFO if success else logging.WARNING
+    log(jobs_logger, level, "Job finished", success=success, processed=processed, failed=failed, **figures)
     _results[UUID(running.id)] = {"totalProcessed": processed, "failed": failed} | more
 
 
@@ -93,13 +94,13 @@ def _current() -> tuple[str, FlowRun]:
 
 def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
     result = {
+        "totalProcessed": 0,
+        "failed": 0,
+        **_results.pop(run.id, {}),
         "job": job,
         "success": state.is_completed(),
         "state": "Cancelled" if state.is_cancelling() else state.name,
         "message": hide_credentials(state.message or "")[:MAX_MESSAGE],
-        "totalProcessed": 0,
-        "failed": 0,
-        **_results.pop(run.id, {}),
     }
     ended_at = state.timestamp.astimezone(UTC)
     message_id = _message_id(run)

@@ -45,12 +45,13 @@ def backup_charts(_: Session) -> list[str]:
 @step("publish-summary")
 def publish_summary(summary: BackupSummary) -> None:
     """Show the tables of the backup, and announce how the run ended."""
-    manifest = summary.manifest
+    manifest, is_verified = summary.manifest, summary.made.outcome is Outcome.VERIFIED
     tables = [{"table": each.name, "rows": each.rows} for each in manifest.tables] if manifest else []
     show_table(f"{BACKUP_JOB}-tables", f"{summary.sentence}.", tables)
     announce(
+        success=is_verified,
         processed=1,
-        failed=int(summary.made.outcome is not Outcome.VERIFIED),
+        failed=int(not is_verified),
         outcome=summary.made.outcome.value,
         reason=summary.made.reason,
         backup=manifest.name if manifest else None,

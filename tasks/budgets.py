@@ -56,6 +56,7 @@ def publish_summary(summary: CheckSummary) -> None:
     not_judged = failures + [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
     show_table("check-budgets-failures", f"Budgets and accounts that were not judged: {len(not_judged)}.", not_judged)
     announce(
+        success=summary.success,
         processed=total.budgets,
         failed=len(total.failures) + len(summary.failed),
         opened=total.opened,

@@ -108,6 +108,7 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
             all_of_them="sivera accounts list",
         )
         announce(
+            success=summary.success,
             processed=summary.synced + summary.failed,
             failed=summary.failed,
             **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),

@@ -12,7 +12,7 @@ from sivera.grants.renewal import RenewalDependencies, take_up_spool
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.platforms.base import PlatformClient
-from sivera.settings import Settings
+from sivera.settings import read_settings
 from sivera.values import PlatformName
 from tasks.events import notify
 from tasks.resources import breaker, engine, once
@@ -39,7 +39,7 @@ def _load_keyring() -> Keyring:
 @once
 def renewal_dependencies() -> RenewalDependencies:
     """What a renewal needs. This machine's spool is written to the database first."""
-    deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
+    deps = RenewalDependencies(engine(), keyring(), Spool(read_settings().spool_dir), _run_id, notify)
     take_up_spool(deps)
     return deps
 

@@ -46,4 +46,5 @@ def forget(turn: Turn, options: CollectOptions) -> int:
 def publish_summary(summary: CollectionSummary) -> None:
     """Show the samples as a table, and announce the result."""
     show_table("collect-metrics-figures", f"{summary.sentence}.", summary.rows())
-    announce(processed=len(summary.collection.samples), failed=0, runs=summary.runs, deleted=summary.deleted)
+    count = len(summary.collection.samples)
+    announce(success=True, processed=count, failed=0, runs=summary.runs, deleted=summary.deleted)

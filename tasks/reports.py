@@ -89,6 +89,7 @@ def publish_summary(summary: ReportSummary) -> None:
     failures = [{"team": team, "reason": reason} for team, reason in summary.failures.items()]
     show_table("generate-reports-failures", f"{counted(len(failures), 'team')} failed.", failures)
     announce(
+        success=not summary.failures,
         processed=summary.teams - summary.put_off,
         failed=len(summary.failures),
         reports=summary.reports,

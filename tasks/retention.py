@@ -39,6 +39,7 @@ def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
 def publish_summary(summary: CleanupSummary) -> None:
     """Announce how the run ended."""
     announce(
+        success=not summary.failures,
         processed=summary.deleted,
         failed=len(summary.failures),
         dryRun=summary.dry_run,

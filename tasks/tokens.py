@@ -58,6 +58,7 @@ def publish_summary(summary: RefreshSummary) -> None:
     )
     total = summary.total
     announce(
+        success=summary.success,
         processed=total.renewed + total.failed + total.reauthorization_required,
         failed=total.failed,
         renewed=total.renewed,

@@ -20,7 +20,7 @@ from ops.stack.folder import DEMO_FOLDER, FOLDER, PUBLIC_URL_FILE, Folder, is_ru
 from ops.stack.processes import Child, answers
 from sivera.errors import ConfigurationError
 from sivera.proxies import reason_of
-from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES
+from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES, read_settings
 
 USER = "admin"
 START_SECONDS = 300
@@ -151,7 +151,8 @@ def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) 
 
 def spool_of(folder: Path) -> dict[str, str]:
     """Return the environment variable that says where jobs keep renewed tokens while the database is away."""
-    return {"SIVERA_SPOOL_DIR": os.environ.get("SIVERA_SPOOL_DIR") or str((folder / "spool").absolute())}
+    given = os.environ.get("SIVERA_SPOOL_DIR")
+    return {"SIVERA_SPOOL_DIR": str(read_settings().spool_dir if given else (folder / "spool").absolute())}
 
 
 def use_server(client: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ from ops.stack.processes import Child, answers, free_port
 from sivera.database import check_writes, engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.grants.links import callback_of
-from sivera.settings import PUBLIC_URL
+from sivera.settings import PUBLIC_URL, read_settings
 
 SERVER_PORT = 4200
 SANDBOX_PORT = 4400
@@ -167,6 +167,7 @@ def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
 
 def up() -> NoReturn:
     """Run the stack for real credentials until interrupted, and save the environment's secrets as blocks."""
+    read_settings()  # an invalid one would fail every run
     given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
     if given_server:
         check_given_server(given_server)

@@ -74,6 +74,8 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (PlatformApp, APP | {"base_url": "https://ads.example.com/x?key=hidden"}, "base_url: leave out user, password"),
     (Storage, {"url": "/var/lib/reports"}, "url: it does not name a place"),
     (Storage, {"url": "s3://"}, "url: it does not name a place"),
+    (Storage, {"url": "file://reports"}, "url: it depends on the folder of the process: write it as file:///folder"),
+    (Storage, {"url": "local://./reports"}, "url: it depends on the folder of the process"),
     (Storage, {"url": "s3://key:hidden@bucket/reports"}, "url: it holds credentials"),
     (TokenKey, {"keys": {"a": base64.b64encode(bytes(31)).decode()}, "current": "a"}, "key 'a' has 31 bytes and needs"),
     (TokenKey, {"keys": {"a": "hidden!"}, "current": "a"}, AS_BASE64),

@@ -22,10 +22,16 @@ def components(url: str) -> ConnectionComponents:
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
 def test_keeps_each_part_of_a_url_in_a_field_of_its_own(scheme: str) -> None:
-    info = components(f"{scheme}://ana:p%40ss@db.example.com:5433/sivera?sslmode=require")
+    info = components(f"{scheme}://ana:p%40ss@db.example.com:5433/sivera?sslmode=verify-full&sslrootcert=system")
     assert info.password.get_secret_value() == "p@ss"
     assert info.create_url() == URL.create(
-        "postgresql+psycopg", "ana", "p@ss", "db.example.com", 5433, "sivera", {"sslmode": "require"}
+        "postgresql+psycopg",
+        "ana",
+        "p@ss",
+        "db.example.com",
+        5433,
+        "sivera",
+        {"sslmode": "verify-full", "sslrootcert": "system"},
     )
 
 
@@ -66,6 +72,10 @@ def test_a_password_that_is_not_percent_encoded_is_kept_whole_or_refused(passwor
         ),
         ("postgresql://ana:hidden@h/sivera?sslmod=require", "the database URL has the option 'sslmod', which"),
         ("postgresql://ana:hidden@h/sivera?autocommit=1", "the database URL has the option 'autocommit', which"),
+        *(
+            (f"postgresql://ana:hidden@h/sivera?{name}=ca.crt", f"the database URL has a relative path in '{name}'")
+            for name in ("passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert")
+        ),
         ("postgresql://ana:x@hidden@h/sivera", "the database URL cannot be read"),
         ("postgresql://ana:hidden@h/sivera?port=abc", "the database URL has a port that is not a number"),
         ("postgresql://ana:hidden@h,h/sivera?port=1,2,3", "the database URL has a port that is not a number"),

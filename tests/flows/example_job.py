@@ -33,7 +33,7 @@ def example_job(options: ExampleOptions = ExampleOptions()) -> State:  # noqa: B
             signal.pause()
     if FAILURES:
         raise RuntimeError(FAILURES.pop())
-    announce(processed=3, failed=0, deleted=2)
+    announce(success=True, processed=3, failed=0, deleted=2)
     return Completed(message="3 processed")
 
 

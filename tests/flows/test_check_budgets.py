@@ -24,13 +24,13 @@ def test_spending_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
     campaign = ledger.campaign(account, "1000000", "lifetime", name="Launch | Seoul")
     today = ledger.now.date()
     ledger.spend(account, campaign, "45000", today - timedelta(days=20), today - timedelta(days=1))
-    ledger.budget("99999999", "KRW")
+    budget = ledger.budget("99999999", "KRW")
     state = run(check_budgets)
     assert (state.name, state.message) == ("Completed", "2 budgets of 1 account checked, 1 alert opened")
     worst, second = json.loads(artifacts(state)["check-budgets-budgets"])
     assert "Launch" in worst["budget"]
     assert (worst["spent"], worst["of"], worst["%"]) == ("900,000 KRW", "1,000,000 KRW", 90)
-    assert "monthly budget" in second["budget"]
+    assert f"monthly budget {budget}" in second["budget"]
     wait_for_task_runs(state, {"google", "meta", "amazon", "tiktok", "team-budgets"})
     assert announced(check_budgets, state, "opened", "closed", "stale") == [True, 2, 0, 1, 0, 0]
     subject = f"account-{account}.campaign-{campaign}.lifetime"

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
 from prefect.states import Scheduled
 from pydantic import BaseModel
 
@@ -33,6 +34,7 @@ from flows.sync_campaigns import sync_campaigns
 from ops.timetable import find_timetable, read_timetable
 from sandbox.faults import Fault, FaultKind
 from sivera.clock import utc_now
+from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.plan import SyncMode, SyncOptions
@@ -167,6 +169,15 @@ def test_a_run_of_every_job_shows_what_an_operator_looks_for(furnished: Stage, s
     assert "stale-data" in artifacts(states[names.ALERTS_JOB])["check-alerts-open"]
     assert "check-alerts-open" not in artifacts(run(check_alerts)), "nothing has changed"
     assert r"\<img src=x\> \| \[한빛\]\(javascript\:x\) \`a\` |" in pages[names.SYNC_JOB]
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize("name", JOBS)
+def test_a_run_ends_cancelled_while_another_one_has_a_lock_of_the_job(name: str) -> None:
+    (lock,) = {name, names.lock_name(name, META)} & {*names.LOCKS}
+    with concurrency(lock, strict=True, max_retries=0):
+        state = run(JOBS[name].flow, JOBS[name].options)
+    assert (state.name, state.message) == ("Cancelled", ANOTHER_INSTANCE)
 
 
 def test_a_run_is_named_after_the_time_it_was_due(ready: Stage) -> None:

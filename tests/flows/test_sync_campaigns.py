@@ -106,7 +106,9 @@ def test_a_lock_or_an_account_that_does_not_exist_is_named() -> None:
     assert "the concurrency limit sync-campaigns-meta does not exist: run `sivera deploy`" in (state.message or "")
 
 
-def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(ready: Stage) -> None:
+def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(
+    ready: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     ready.connect(ready.world.add_grant(PlatformName.META, campaigns=4))
     ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "accounts", status=400, value={"odd": 1}))
     for hours, name in ((43, "Completed"), (45, "Failed")):
@@ -119,4 +121,9 @@ def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(ready: Stag
         assert state.name == name
         assert (state.message or "").startswith("1 of 1 account synced, the accounts of 1 grant could not be listed")
         assert ("1 of them overdue for more than a day" in (state.message or "")) is (name == "Failed")
-        assert announced(sync_campaigns, state)[0] is (name == "Completed")
+        assert announced(sync_campaigns, state) == [name == "Completed", 1, 0]
+    logged = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == "sivera.jobs"]
+    (good, said), (bad, warned) = logged
+    assert (good, bad) == ("INFO", "WARNING")
+    assert said.startswith("Job finished success=True processed=1 failed=0 mode=full ")
+    assert warned.startswith("Job finished success=False processed=1 failed=0 mode=full ")

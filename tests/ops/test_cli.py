@@ -82,6 +82,7 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: s
         ("PREFECT_API_URL", "http://127.0.0.1:{port}/api", NO_SERVER),
         ("SIVERA_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:{port}/x", "127.0.0.1:{port}/x does not answer"),
         ("SIVERA_DATABASE_URL", "postgresql://u:x@geheim!pw@127.0.0.1/x", "percent-encode special characters"),
+        ("SIVERA_SPOOL_DIR", "spool", "SIVERA_SPOOL_DIR: write it as an absolute path"),
     ],
 )
 def test_up_names_what_does_not_answer(

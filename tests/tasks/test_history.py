@@ -62,7 +62,7 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
 
 
 @pytest.mark.usefixtures("timetable_path")
-def test_for_alerts_only_the_last_good_run_is_read() -> None:
+def test_for_alerts_older_good_runs_are_left_out() -> None:
     now = utc_now()
     retried, good, newest, failed, waiting = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
     set_states(retried, Pending(), Running(), Failed())

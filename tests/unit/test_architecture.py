@@ -135,6 +135,11 @@ def test_a_flow_holds_no_sql_and_no_http() -> None:
     assert not [found for module in modules("flows/") for found in module.imports_of(*DATABASE, *HTTP)]
 
 
+def test_flows_and_tasks_are_made_by_our_decorators() -> None:
+    assert [module.path for module in MODULES if module.imports_of("prefect.flow")] == ["tasks/job.py"]
+    assert [module.path for module in MODULES if module.imports_of("prefect.task")] == ["tasks/naming.py"]
+
+
 def test_no_code_branches_on_the_platform() -> None:
     assert not [
         f"{module.path}:{node.lineno}"

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,17 @@ def test_settings_may_have_any_case_and_an_invalid_one_is_named(monkeypatch: pyt
     monkeypatch.setenv("SIVERA_LOG_LEVEL", "chatty")
     with pytest.raises(ConfigurationError, match=r"^SIVERA_LOG_LEVEL: Input should be 'DEBUG'"):
         read_settings()
+
+
+@pytest.mark.parametrize("name", ["SIVERA_SPOOL_DIR", "SIVERA_STORAGE_DIR"])
+def test_a_folder_is_the_same_for_every_process(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    field = name.removeprefix("SIVERA_").lower()
+    default = getattr(Settings(), field)
+    assert default.is_absolute()
+    for value, folder in (("/var/lib/sivera", Path("/var/lib/sivera")), ("~/a", Path.home() / "a"), ("", default)):
+        monkeypatch.setenv(name, value)
+        assert getattr(read_settings(), field) == folder
+    for value in ("spool", "./spool", "../spool"):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(ConfigurationError, match=f"^{name}: write it as an absolute path"):
+            read_settings()
