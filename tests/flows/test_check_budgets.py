@@ -30,7 +30,8 @@ def test_spending_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
     worst, second = json.loads(artifacts(state)["check-budgets-budgets"])
     assert "Launch" in worst["budget"]
     assert (worst["spent"], worst["of"], worst["%"]) == ("900,000 KRW", "1,000,000 KRW", 90)
-    assert f"monthly budget {budget}" in second["budget"]
+    number = budget.partition("budget-")[2].removesuffix(".month")
+    assert f"monthly budget {number} (month)" in second["budget"]
     wait_for_task_runs(state, {"google", "meta", "amazon", "tiktok", "team-budgets"})
     assert announced(check_budgets, state, "opened", "closed", "stale") == [True, 2, 0, 1, 0, 0]
     subject = f"account-{account}.campaign-{campaign}.lifetime"
