@@ -165,12 +165,13 @@ def test_a_week_on_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
 def test_a_projection_keeps_to_the_platform_s_limit_for_a_day(ledger: Ledger) -> None:
     ledger.now = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
     account = ledger.account()
-    campaign = ledger.campaign(account, "100", "shared", budget_id="7")
-    ledger.campaign(account, "100", "shared", budget_id="7", status="paused")
+    until = date(2026, 11, 29)
+    campaign = ledger.campaign(account, "100", "shared", budget_id="7", end_date=until)
+    ledger.campaign(account, "100", "shared", budget_id="7", end_date=until, status="paused")
     ledger.spend(account, campaign, "300", date(2026, 11, 21), date(2026, 11, 27))
     (shown,) = ledger.check().total.worst
     assert shown.projection
-    assert shown.projection.expected == shown.projection.high == 7 * 300 + 3 * 200
+    assert shown.projection.expected == shown.projection.high == 7 * 300 + 2 * 200
 
 
 def test_paused_campaigns_count_for_their_period_but_add_nothing_more(ledger: Ledger) -> None:

@@ -22,6 +22,14 @@ def test_an_alert_says_that_spending_before_the_first_read_day_is_unknown(ledger
     assert "Spending before 2026-10-05 is unknown" in event.payload["message"]
 
 
+def test_days_before_a_campaign_started_need_not_be_read(ledger: Ledger) -> None:
+    account = ledger.account()
+    ledger.cover(account, TODAY - 5 * DAY, TODAY)
+    ledger.spend(account, ledger.campaign(account, "100", start_date=TODAY - 3 * DAY), "9", TODAY)
+    (shown,) = ledger.check().total.worst
+    assert (shown.at_least, shown.note) == (False, "")
+
+
 def test_spending_is_a_lower_bound_while_a_product_is_not_read(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.AMAZON)
     ledger.spend(account, ledger.campaign(account, "100"), "100", FIRST, TODAY)
