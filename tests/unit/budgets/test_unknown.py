@@ -139,6 +139,14 @@ def test_budgets_that_cannot_be_judged_close_nothing_and_stop_nothing(ledger: Le
     assert ledger.open() == {subject: 100, other: 100}
 
 
+def test_an_account_with_an_unknown_time_zone_makes_a_team_total_a_lower_bound(ledger: Ledger) -> None:
+    for account in (ledger.account(timezone="Mars/Olympus"), ledger.account()):
+        ledger.spend(account, "x", "30", FIRST)
+    ledger.budget("100")
+    (shown,) = ledger.check().total.worst
+    assert (shown.spent, shown.at_least, shown.note) == (Decimal(60), True, "The spend data of 1 account is old")
+
+
 def test_a_team_budget_with_old_figures_may_open_but_never_closes(ledger: Ledger) -> None:
     fresh, old = ledger.account(), ledger.account()
     ledger.spend(fresh, "x", "600", FIRST)
