@@ -90,7 +90,10 @@ ODD_REPLIES: dict[str, list[tuple[PlatformName, tuple[Any, ...]]]] = {
     ],
     "metrics": [
         *((AMAZON, ({"reportId": id_, "status": "PENDING"},)) for id_ in (7, "", "\ud83d", "a\x00b", "r" * 5_000)),
-        (AMAZON, (httpx.Response(425, json={"code": "425", "detail": "duplicate"}),)),
+        *(
+            (AMAZON, (httpx.Response(425, json={"code": "425", "detail": f"duplicate{of}"}),))
+            for of in ("", " of : ", " of : \u0663\u0664")
+        ),
         (TIKTOK, (CUT_REPORT, tiktok_page([FIRST], total=2), tiktok_page([]))),
     ],
     "renewal": [

@@ -175,7 +175,8 @@ MEANINGS: dict[str, list[tuple[Row, str]]] = {
         ({"effective_status": "HIBERNATING"}, "status=other native_status=HIBERNATING"),
         ({"effective_status": "WITH_ISSUES"}, "status=active native_status=WITH_ISSUES"),
         ({"daily_budget": "0", "lifetime_budget": "12345"}, "budget.kind=lifetime budget.amount=123.45"),
-        ({"daily_budget": "0"}, "budget.kind=lower_level budget.amount=None"),
+        ({"daily_budget": 0, "lifetime_budget": 12345}, "budget.kind=lifetime budget.amount=123.45"),
+        ({"daily_budget": "0", "lifetime_budget": 0}, "budget.kind=lower_level budget.amount=None"),
     ],
     "meta metrics": [({}, "spend=12.34 conversions=2 conversion_value=99.90")],
     "amazon account": [
