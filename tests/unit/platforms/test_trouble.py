@@ -92,6 +92,13 @@ def test_a_throttle_of_the_platform_stops_the_calls_of_every_account(
     assert rig.calls() == 1
 
 
+def test_a_busy_app_pauses_once_the_accounts_are_listed(new_rig: NewRig) -> None:
+    rig = new_rig(META)
+    rig.world.app_usage = 95
+    assert rig.accounts().accounts
+    assert rig.breaker.seconds_left(META) == 600
+
+
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON], ids=str)
 def test_a_throttled_renewal_only_puts_off_renewals(new_rig: NewRig, platform: PlatformName) -> None:
     rig = new_rig(platform)
