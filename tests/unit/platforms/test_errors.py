@@ -200,6 +200,7 @@ WAITS: list[tuple[ErrorOf, Any, dict[str, str], float, ThrottleScope]] = [
     (amazon.error_of, None, {"Retry-After": "12"}, 12, ThrottleScope.ENDPOINT),
     (amazon.error_of, None, {"Retry-After": "1e99"}, DAY_SECONDS, ThrottleScope.ENDPOINT),
     (tiktok_call, {"message": "slow down"}, {"Retry-After": "7"}, 7, PLATFORM),
+    (meta_account, {"error": {"code": 17, "error_subcode": 2446079}}, {}, 300, ACCOUNT),
     *(
         (meta_account, {"error": {"code": code}}, headers, seconds, scope)
         for code, headers, seconds, scope in (

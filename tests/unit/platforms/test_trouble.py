@@ -28,7 +28,7 @@ from sivera.platforms.calling import Caller, new_http_client
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS, SwappableApp
 from tests.unit.platforms.conftest import NewRig
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, Rig, refused
+from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, Canned, Rig, refused, static
 
 FAULTS = [
     (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
@@ -116,6 +116,18 @@ def test_a_throttle_of_the_platform_stops_the_calls_of_every_account(
     with refused(Throttled, "put off: it allows"):
         rig.accounts()
     assert (rig.calls(), rig.breaker.calls()[platform].throttled) == (1, 1)
+
+
+def test_a_throttle_of_a_user_stops_only_the_calls_of_that_user() -> None:
+    canned = Canned(META, {"error": {"code": 17, "message": "x"}}, {"data": []})
+    other = ACCOUNT.model_copy(update={"external_id": "2"})
+    for account in (ACCOUNT, other):
+        with refused(Throttled) as caught:
+            canned.campaigns(account=account)
+        assert caught.value.scope is ThrottleScope.USER
+    canned.tokens = static(META, "of another user")
+    assert canned.campaigns(account=other).complete
+    assert len(canned.requests) == 2
 
 
 def test_a_busy_app_pauses_once_the_accounts_are_listed(new_rig: NewRig) -> None:
