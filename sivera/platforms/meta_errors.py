@@ -25,7 +25,7 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, quote, trouble_of
+from sivera.platforms.calling import LONGEST_WAIT_SECONDS, Reply, quote, trouble_of
 from sivera.platforms.rows import code_of, field_of
 from sivera.values import PlatformName
 
@@ -190,7 +190,7 @@ def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
         for entry in entries if isinstance(entries, list) else ():
             minutes = entry.get("estimated_time_to_regain_access") if isinstance(entry, dict) else None
             waits.append(60 * _number(minutes))
-    return max(waits) or ACCOUNT_WAIT_SECONDS
+    return min(max(waits), LONGEST_WAIT_SECONDS) or ACCOUNT_WAIT_SECONDS
 
 
 def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:

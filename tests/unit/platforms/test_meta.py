@@ -150,7 +150,7 @@ def test_an_absent_campaign_is_found_by_halving(error: dict[str, Any]) -> None:
     [
         ({"error": {"code": 200, "message": "no permission"}}, AccountInaccessible),
         ({"error": {"code": 2, "message": "trouble"}}, Unavailable),
-        ({"unexpected": []}, InvalidReply),
+        ({"3": {"effective_status": "DELETED"}}, InvalidReply),
         ([], InvalidReply),
         ({"1": 7}, InvalidReply),
     ],
