@@ -4,7 +4,8 @@ Sources of the codes: `graph-api/guides/error-handling`, `graph-api/overview/rat
 `marketing-api/reference`. The HTTP status says little: an expired token and a throttled account are both 400.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -170,6 +171,12 @@ def refuses_deleted(error: PlatformError) -> bool:
 def is_absence(error: PlatformError) -> bool:
     """Whether an object does not exist. Meta then does not answer for any other object in the request either."""
     return error.code in ("/".join(map(str, NO_SUCH_OBJECT)), str(NO_ALIAS)) or NO_ALIAS_PHRASE in error.message
+
+
+def absent_among(error: PlatformError, ids: Sequence[str]) -> frozenset[str]:
+    """Return the objects that the error says do not exist; none if it does not name them."""
+    named = re.findall(r"[0-9]+", error.message) if is_absence(error) else ()
+    return frozenset(named) & frozenset(ids)
 
 
 def app_usage(headers: Mapping[str, str]) -> float:
