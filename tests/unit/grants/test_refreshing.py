@@ -95,6 +95,8 @@ def test_grants_in_doubt_come_first_and_then_the_next_to_expire(stage: Stage) ->
                   deadline) VALUES (:id, 'meta', 1, 'f', 'dead', now())"""
     stage.execute(in_doubt, id=ids[3])
     assert plan(stage) == [ids[3], ids[1], ids[2], ids[0]]
+    set_column(stage, ids[1], "lease_until = now() + interval '1 minute', lease_owner = 'another'")
+    assert plan(stage) == [ids[3], ids[2], ids[0]]
 
 
 def test_each_platform_has_its_window_and_a_run_can_be_limited_to_platforms_and_teams(stage: Stage) -> None:
