@@ -116,8 +116,11 @@ def test_each_platform_has_its_window_and_a_run_can_be_limited_to_platforms_and_
 
 
 def test_a_token_that_does_not_expire_is_checked_once_a_day(stage: Stage, world: World) -> None:
-    grant, _ = connect(stage, TIKTOK, "Hanok")
+    grant, id_ = connect(stage, TIKTOK, "Hanok")
     assert not plan(stage)
+    set_column(stage, id_, "last_renewed_at = now() + interval '2 days'")
+    assert plan(stage) == [id_], "a time ahead of the clock is ignored"
+    set_column(stage, id_, "last_renewed_at = now()")
     stage.pass_time(PROOF_EVERY)
     calls = world.faults.count(TIKTOK)
     assert run(stage).summary().sentence == "1 of 1 grants renewed"
@@ -168,6 +171,7 @@ def test_after_four_days_of_failures_a_human_is_asked_once_and_a_renewal_resets_
     grant, id_ = connect(stage, AMAZON, "Unlucky")
     for n in range(2):
         connect(stage, AMAZON, f"Team {n}")
+    set_column(stage, id_, "last_strike_on = current_date + 9")  # ahead of the clock
     for days in (3, 4):
         refresh = world.issue_refresh(grant).replace("|", "%7C")
         world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token", match=refresh))
