@@ -126,6 +126,7 @@ def test_no_data_is_expected_of_a_product_that_is_not_enabled(
     stage.pass_time(timedelta(hours=1))
     stage.sync(due)
     assert expected() == set(account.products)
+    assert stage.rows("SELECT 1 FROM report_requests WHERE ad_product = 'SPONSORED_DISPLAY'") == []
     synced = stage.now()
     stage.pass_time(timedelta(hours=1))
     world.faults.add(Fault(FaultKind.STATUS, AMAZON, "campaigns", times=1))
