@@ -11,7 +11,7 @@ from sandbox.tokens import Grant
 from sandbox.world import World
 from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
-from sivera.errors import ConfigurationError, LeftAlone, SiveraError
+from sivera.errors import ConfigurationError, LeftAlone, SiveraError, Unavailable
 from sivera.grants.refreshing import (
     DueGrant,
     RefreshOptions,
@@ -162,6 +162,16 @@ def test_a_failure_of_our_database_is_not_an_outage_of_the_platform(stage: Stage
     assert judge_failures(stage.renewal_dependencies(), tally, silent=()) == ()
     assert not events(stage)
     assert tally.summary().total.failed == 6
+
+
+def test_a_platform_that_renews_a_grant_and_then_is_silent_has_not_recovered(stage: Stage) -> None:
+    deps, tally = stage.renewal_dependencies(), RefreshTally(GRANTS[:1])
+    tally.add(GRANTS[0], Unavailable(META, "did not answer"))
+    assert judge_failures(deps, tally, {META}) == (META,)
+    tally.add(GRANTS[0], Result.RENEWED)
+    for silent, reported in (({META}, 1), (set[PlatformName](), 2)):
+        assert judge_failures(deps, tally, silent) == ()
+        assert len(events(stage)) == reported
 
 
 def test_after_four_days_of_failures_a_human_is_asked_once_and_a_renewal_resets_the_count(
