@@ -117,9 +117,7 @@ def held_campaigns(held: int, account_id: int) -> str:
 
 def held_days(held: int) -> str:
     """Say that days with spend wait to be confirmed as zero."""
-    return (
-        f"{held} stored days with spend are missing from the reply. They stay until a reply an hour later confirms it"
-    )
+    return f"{held} stored days with spend are missing from the reply or zero. They stay until one an hour later agrees"
 
 
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
