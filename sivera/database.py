@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import InvalidatePoolError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
@@ -80,7 +80,15 @@ def parse_url(url: URL | str) -> URL:
         named = [("", "")]
     (host, port), *_ = named
     user, password, database = (unquote(parts[name] or "") or None for name in ("user", "password", "database"))
-    return URL.create("postgresql+psycopg", user, password, host or None, int(port) if port else None, database, query)
+    number = int(port) if port else None
+    parsed = URL.create("postgresql+psycopg", user, password, host or None, number, database, query)
+    try:
+        parsed.get_dialect()().create_connect_args(parsed)
+    except ArgumentError:
+        raise ConfigurationError(
+            "the database URL has a port that is not a number, or another number of ports than of hosts: correct them"
+        ) from None
+    return parsed
 
 
 def _parse_query(query: str) -> dict[str, str]:

@@ -174,7 +174,9 @@ WORDS: tuple[tuple[str, str], ...] = (
 OF_A_POOL = "08P01"
 """The SQLSTATE of every refusal by PgBouncer."""
 
-MISFIT = re.compile(r'(?:invalid|bad value for) "?(\w+)"?(?: value)?:|connection option "(\w+)"|parameter "([\w.]+)"')
+MISFIT = re.compile(
+    r'(?:invalid|bad value for) "?(\w+)"?(?: value| number)?:|connection option "(\w+)"|parameter "([\w.]+)"'
+)
 """How libpq and the server report an option of the URL with an invalid value."""
 
 REFUSAL = re.compile(r"failed: \w+:  (?P<said>[^\n]+)")

@@ -51,7 +51,7 @@ def read_secret_file(path: Path, named: str) -> SecretStr:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigurationError(f"{named}: the file cannot be read ({reason}): see that it is there") from None
+        raise ConfigurationError(f"{named}: the file cannot be read ({reason}): check that it is there") from None
     if not secret:
         raise ConfigurationError(f"{named}: the file is empty: write only the secret into it")
     return SecretStr(secret)

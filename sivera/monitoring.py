@@ -23,6 +23,7 @@ from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponent
 
 from sivera.clock import utc_now
 from sivera.proxies import reason_of
+from sivera.units import counted
 from sivera.values import Value
 
 # httpx logs every URL at INFO.
@@ -58,7 +59,7 @@ class Outcome(Value):
     def sentence(self) -> str:
         """The outcome in words."""
         answer = f"HTTP {self.status}" if self.status else f"no answer ({self.trouble})"
-        return f"{answer} after {self.attempts} attempt{'s' * (self.attempts > 1)}"
+        return f"{answer} after {counted(self.attempts, 'attempt')}"
 
 
 class Signal(StrEnum):

@@ -1,4 +1,4 @@
-"""Durations and sizes for people to read, in the terminal, in pages and in messages."""
+"""Durations, sizes and counts for people to read, in the terminal, in pages and in messages."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -24,3 +24,8 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= STEP
     return f"{count:.1f} TB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as `1 run` or `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

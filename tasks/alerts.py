@@ -17,6 +17,7 @@ from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.grants.links import is_of_this_machine, make_link
 from sivera.settings import read_settings
+from sivera.units import counted
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tasks.announcing import announce
@@ -79,7 +80,11 @@ def publish_summary(summary: CheckSummary) -> None:
         ]
     # Few of a day's 288 runs find something new. The others save no new version of the table.
     show_table(
-        "check-alerts-open", f"{len(rows)} alerts are open.", rows, all_of_them="sivera alerts list", if_changed=True
+        "check-alerts-open",
+        f"{counted(len(rows), 'open alert')}.",
+        rows,
+        all_of_them="sivera alerts list",
+        if_changed=True,
     )
     announce(
         success=summary.success,

@@ -50,11 +50,11 @@ def check_part(part: str, options: BudgetOptions, until: float) -> Checked | Sta
 def publish_summary(summary: CheckSummary) -> None:
     """Show the budgets that are spent furthest and those not judged as tables, and announce the result."""
     total = summary.total
-    furthest = f"The {len(total.worst)} budgets that are spent furthest, of {total.budgets:,}."
+    furthest = f"The budgets that are spent furthest: {len(total.worst)} of {total.budgets:,}."
     show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
     failures = [{"subject": subject, "reason": reason} for subject, reason in total.failures.items()]
     not_judged = failures + [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
-    show_table("check-budgets-failures", f"{len(not_judged)} budgets or accounts were not judged.", not_judged)
+    show_table("check-budgets-failures", f"Budgets and accounts that were not judged: {len(not_judged)}.", not_judged)
     announce(
         success=summary.success,
         processed=total.budgets,

@@ -18,6 +18,7 @@ from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, SyncPlan, plan_sync
 from sivera.sync.queries import record_run
 from sivera.sync.summary import AccountSync, Outcome, PartSync, SyncSummary
+from sivera.units import counted
 from tasks import grants, resources
 from tasks.announcing import announce
 from tasks.failures import RETRIED, RETRIES, end_attempt
@@ -101,7 +102,8 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         ]
         show_table(
             f"{SYNC_JOB}-failures",
-            f"{summary.failed} accounts failed, {summary.waiting} wait for a human, {len(summary.changes)} changed.",
+            f"{counted(summary.failed, 'account')} failed, {summary.waiting} waiting for a human, "
+            f"{len(summary.changes)} changed.",
             table,
             all_of_them="sivera accounts list",
         )

@@ -33,7 +33,7 @@ def read_runs(turn: Turn) -> JobRuns:
 @step("collect")
 def collect(turn: Turn, found: JobRuns) -> Collection:
     """Measure the current state, and store the samples."""
-    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), last_backup())
+    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), last_backup(turn.at))
 
 
 @step("forget")

@@ -16,6 +16,7 @@ from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
 from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamReports
 from sivera.reports.writing import ReportDependencies, plan_reports
+from sivera.units import counted
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import RETRIED, end_attempt
@@ -86,7 +87,7 @@ def publish_summary(summary: ReportSummary) -> None:
         )
     show_table("generate-reports-list", f"{summary.sentence}.", table, all_of_them="sivera reports list --most 10000")
     failures = [{"team": team, "reason": reason} for team, reason in summary.failures.items()]
-    show_table("generate-reports-failures", f"{len(failures)} teams failed.", failures)
+    show_table("generate-reports-failures", f"{counted(len(failures), 'team')} failed.", failures)
     announce(
         success=not summary.failures,
         processed=summary.teams - summary.put_off,

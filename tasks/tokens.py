@@ -9,6 +9,7 @@ from blocks.names import REFRESH_JOB
 from sivera.grants import refreshing
 from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshSummary, RefreshTally, Result
 from sivera.logs import log
+from sivera.units import counted
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tasks.announcing import announce
@@ -51,7 +52,7 @@ def publish_summary(summary: RefreshSummary) -> None:
     """Show the grants that were not renewed, and announce the result."""
     show_table(
         f"{REFRESH_JOB}-failures",
-        f"{len(summary.failures)} grants were not renewed.",
+        f"{counted(len(summary.failures), 'grant')} not renewed.",
         [failure.model_dump() for failure in summary.failures],
         all_of_them="sivera credentials list",
     )

@@ -15,6 +15,7 @@ from sivera.alerts.queries import list_open
 from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
 from sivera.files import read_secret_file
+from sivera.units import counted
 
 alerts = App(name="alerts")
 
@@ -61,7 +62,7 @@ def list_alerts() -> None:
         waiting = {channel: len(messages_of(session, channel)) for channel in channels}
     states = dict.fromkeys((channel.value for channel in Channel), "not set")
     for channel, count in waiting.items():
-        states[channel.value] = f"on, but it has not accepted {count} messages yet" if count else "on"
+        states[channel.value] = f"on, but it has not accepted {counted(count, 'message')} yet" if count else "on"
     if watchdogs:
         states["watchdog"] = "on" if watchdogs[0].enabled else "switched off in the UI"
     else:

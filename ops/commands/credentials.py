@@ -31,6 +31,7 @@ from sivera.grants.discovering import discover
 from sivera.grants.renewal_queries import last_attempts
 from sivera.models import PlatformCredential, TokenRefreshLog
 from sivera.teams.queries import unknown_teams
+from sivera.units import counted
 from sivera.values import OddRow, PlatformName
 
 credentials = App(name="credentials")
@@ -79,8 +80,7 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
 def say_carried(connection: Connection) -> None:
     """Say how many ad accounts a new grant carries, and which ones were left out."""
     if count := len(connection.account_ids):
-        carried = "1 ad account" if count == 1 else f"{count} ad accounts"
-        say(f"It carries {carried}; the next run syncs the new ones. See: sivera accounts list")
+        say(f"It carries {counted(count, 'ad account')}; the next run syncs the new ones. See: sivera accounts list")
     else:
         say(NOTHING_CARRIED if connection.reached else NOTHING_REACHED)
     _say_left_out(connection.left_out)
@@ -153,7 +153,7 @@ def discover_accounts(id: GrantId, /) -> None:  # noqa: A002 - its name
             platform = PlatformName(_find(session, id)[0].platform)
         found = discover(grants.tokens(platform, id))
     new = sum(change.what == "new" for change in found.changes)
-    say(f"Grant {id} carries {len(found.account_ids)} ad accounts, {new} of them new.")
+    say(f"Grant {id} carries {counted(len(found.account_ids), 'ad account')}, {new} of them new.")
     for change in found.changes:
         say(f"Account {change.account_id} ({change.name}): {change.what}.")
     _say_left_out(found.left_out)
@@ -182,7 +182,7 @@ def disconnect_credential(id: GrantId, /, *, yes: Flag = False, without_revoking
         say(f"This disconnects {platform.value} grant {id} ({grant.name}) of team {team}:")
         client = None if without_revoking else grants.client(platform)
         say(f"- {revocation_plan(platform, client)}")
-        say(f"- its tokens are deleted, and its {accounts} ad accounts are no longer synced")
+        say(f"- its tokens are deleted, and its {counted(accounts, 'ad account')} will no longer be synced")
         say("- its accounts, campaigns and metrics stay")
         confirm("yes", yes=yes)
         ending = disconnect(grants.renewal_dependencies(), client, id)

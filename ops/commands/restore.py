@@ -19,6 +19,7 @@ from sivera.backups.manifest import Manifest, Outcome
 from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import RESTORE_URL
+from sivera.units import counted
 
 restore = App(name="restore")
 
@@ -110,7 +111,7 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
         keyring = None if trust_storage else load_keyring()
         until = time.monotonic() + SECONDS
         restoring.restore(manifest, catalog, url, keyring, until, without_keys=without_keys)
-    say(f"Restored: {manifest.rows} rows, at revision {manifest.revision}.")
+    say(f"Restored: {counted(manifest.rows, 'row')}, at revision {manifest.revision}.")
     for line in NEXT:
         say(line)
 

@@ -65,7 +65,7 @@ def _read_all() -> Status:
         jobs, options = job_statuses(client), read_alert_options(client)
     occurrences = read_history(utc_now() - LOOK_BACK, for_alerts=True)
     with open_resources() as engine, Session(engine) as session:
-        return _read_status(session, jobs, occurrences, last_backup(), options)
+        return _read_status(session, jobs, occurrences, last_backup(read_clock(session)), options)
 
 
 def _read_status(

@@ -117,7 +117,8 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
         for id_, platform in platform_of.items():
             say(f"- grant {id_}: {revocation_plan(platform, client_for(platform))}")
         for table, count in counts.items():
-            say(f"- {count:,}{' or more' if count == queries.COUNTED else ''} rows of {table}")
+            more = " or more" if count == queries.COUNTED else ""
+            say(f"- {count:,}{more} {'row' if count == 1 else 'rows'} of {table}")
         say(f"- the files of its reports, in {folder(found.id)} of the block storage/reports")
         confirm(team, yes=yes)
         for id_, ending in disconnect_grants(deps, client_for, found.id):

@@ -20,7 +20,7 @@ from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
 from sivera.migrating import read_revisions
-from sivera.units import duration
+from sivera.units import counted, duration
 
 STATEMENT_SECONDS = 5
 
@@ -77,7 +77,9 @@ def compare_clocks(theirs: datetime, before: datetime, after: datetime, ahead: i
     if skew > SKEW_WARNING:
         wrong.append(f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds")
     if ahead:
-        wrong.append(f"{ahead} accounts have times ahead of the database's clock, ignored until their next sync")
+        wrong.append(
+            f"{counted(ahead, 'account')} with times ahead of the database's clock, ignored until the next sync"
+        )
     if not wrong:
         return ok(f"the clocks here and of the database agree to {SKEW_WARNING.seconds} seconds")
     finding = fault if skew >= SKEW_FAULT else warning
@@ -111,10 +113,14 @@ def check_backups(installation: Installation) -> Finding:
 
 def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: datetime, *, is_due: bool) -> Finding:
     """Judge the kept backups, oldest first; `is_due` says whether there should be one by now."""
-    checked = [each for each in kept if each.outcome is not Outcome.RUNNING]
+    # An age below zero would hide that later backups fail. This machine's clock may be a little behind.
+    ahead = [each for each in kept if each.finished_at - now > SKEW_FAULT]
+    checked = [each for each in kept if each.outcome is not Outcome.RUNNING and each not in ahead]
     last = checked[-1].outcome if checked else None
     ages = [now - each.finished_at for each in checked if each.outcome is Outcome.VERIFIED]
     wrong = list(unreadable)
+    if ahead:
+        wrong.append(f"the time of {counted(len(ahead), 'backup')} is ahead of the clock")
     if last in (Outcome.MISMATCH, Outcome.INCONCLUSIVE):
         wrong.append(f"the last one, of {to_minute(checked[-1].started_at)} UTC: {checked[-1].reason}")
     if ages and ages[-1] > OLD_BACKUP:

@@ -41,6 +41,7 @@ from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import platforms_in_use
 from sivera.links import without_credentials
+from sivera.units import counted
 from sivera.values import PlatformName
 from tasks.history import read_history
 
@@ -141,8 +142,9 @@ def check_blocks(installation: Installation) -> Finding:
                 loaded.append(name)
     if errors:
         return explain(errors)
-    if late := [f"{name} has not accepted {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
-        return warning("; ".join(late), "check that the webhook still exists, and set it with `sivera alerts set`")
+    if late := {name: counted(waiting[name], "message") for name in loaded if waiting.get(name)}:
+        said = "; ".join(f"{name} has not accepted {messages} yet" for name, messages in late.items())
+        return warning(said, "check that the webhook still exists, and set it with `sivera alerts set`")
     mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
     return ok(f"{', '.join(loaded)} load{mute}")
 

@@ -16,6 +16,7 @@ from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
 from sivera.links import NO_LINKS, Links
+from sivera.units import counted
 from sivera.values import Value
 
 OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS, Kind.STALE_DATA)
@@ -58,7 +59,11 @@ class CheckSummary(Value):
         """The summary in one sentence."""
         said = [f"{self.still_open} open, {len(self.opened)} of them new, {len(self.closed)} over"]
         said += [self.trouble] if self.trouble else []
-        said += [f"{channel} refused {sent.refused} messages" for channel, sent in self.sent.items() if sent.refused]
+        said += [
+            f"{channel} refused {counted(sent.refused, 'message')}"
+            for channel, sent in self.sent.items()
+            if sent.refused
+        ]
         return "; ".join(said)
 
 

@@ -40,13 +40,12 @@ def job_conditions(
         last_start = max((one.started_at or one.scheduled_at for one in times if one.has_started), default=None)
         # Manual runs do not count, because the person who starts one sees that it waits or is skipped.
         lacking = [one for one in times if one.schedule and (last_start is None or one.scheduled_at > last_start)]
-        not_started = [one for one in lacking if one.outcome in NOT_STARTED and not one.has_started]
         if first := next(iter(_failures(times)), None):
             yield _failed(first, links)
         if first := next((one for one in lacking if _was_blocked(one, now)), None):
             message = "The run for {time} was skipped because another one was still running."
             yield _not_run(Kind.JOB_SKIPPED, first, "was skipped", message, links.run(first.skipped_by or first.run_id))
-        if first := next((one for one in not_started if one.scheduled_at < due), None):
+        if first := next((one for one in lacking if one.outcome in NOT_STARTED and one.scheduled_at < due), None):
             message = "It should have run at {time}, but has not started."
             yield _not_run(Kind.JOB_MISSED, first, "has not run", message, links.run(first.run_id))
 
@@ -68,10 +67,9 @@ def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
 
 def _failures(times: Sequence[Occurrence]) -> list[Occurrence]:
     """Return the failures since the last success."""
-    # After a downtime, runs may end in another order than that of their scheduled times.
-    ended = sorted((one for one in times if one.ended_at), key=lambda one: one.ended_at or one.scheduled_at)
     streak: list[Occurrence] = []
-    for one in ended:
+    # After a downtime, runs may end in another order than that of their scheduled times.
+    for one in sorted(times, key=lambda one: one.ended_at or one.scheduled_at):
         if one.ended_well:
             streak = []
         elif one.outcome is Outcome.FAILED:
@@ -96,8 +94,8 @@ def _failed(one: Occurrence, links: Links) -> Condition:
 
 def _was_blocked(one: Occurrence, now: datetime) -> bool:
     # A person who cancels a run knows about it.
-    is_blocked = one.outcome is Outcome.SKIPPED and (one.skipped_by or one.message == ANOTHER_INSTANCE)
-    return bool(is_blocked) and now - (one.ended_at or one.scheduled_at) > SETTLING
+    is_blocked = one.skipped_by is not None or one.message == ANOTHER_INSTANCE
+    return is_blocked and now - (one.ended_at or one.scheduled_at) > SETTLING
 
 
 def _not_run(kind: Kind, one: Occurrence, what: str, message: str, link: str) -> Condition:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
@@ -36,14 +37,22 @@ class Catalog:
                 found.append(self.read(name))
             except UnreadableManifest as error:
                 unreadable.append(str(error))
+            except ConfigurationError:
+                continue  # another run has dropped it since
         return sorted(found, key=lambda each: each.started_at), unreadable
 
-    def last_verified(self) -> Manifest | None:
-        """Return the newest verified backup."""
-        return next((each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED), None)
+    def last_verified(self, by: datetime | None = None) -> Manifest | None:
+        """Return the newest verified backup, without those that were made after a time."""
+        verified = (each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED)
+        return next((each for each in verified if by is None or each.finished_at <= by), None)
 
     def read(self, name: str) -> Manifest:
-        """Return a backup; 'latest' is the newest verified one. ConfigurationError if there is no such backup."""
+        """Return a backup; 'latest' is the newest verified one.
+
+        Raises:
+            ConfigurationError: There is no such backup.
+            UnreadableManifest: Its manifest cannot be read.
+        """
         if name == "latest":
             if latest := self.last_verified():
                 return latest

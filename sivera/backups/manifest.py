@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from sivera.crypto import Keyring
 from sivera.errors import ConfigurationError, SiveraError
@@ -58,13 +58,13 @@ class Manifest(Verdict):
     version: Literal[2] = 2
     name: str
     run_id: UUID
-    started_at: datetime
-    finished_at: datetime
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
     size: int
     revision: str
     tables: tuple[TableCopy, ...]
     key_ids: tuple[str, ...]
-    checked_at: datetime | None = None
+    checked_at: AwareDatetime | None = None
     mac_key_id: str = ""
     mac: str = ""
 

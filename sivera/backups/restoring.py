@@ -18,6 +18,7 @@ from sivera.crypto import Keyring
 from sivera.database import VERSION_TABLE
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
+from sivera.units import counted
 
 SHOWN = 5
 """How many tables a message names."""
@@ -43,7 +44,7 @@ def restore(
         queries.begin_writing(session)
         if found := sorted(queries.OURS & queries.find_tables(session)):
             raise ConfigurationError(
-                f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as "
+                f"the database {url.database} is not empty: it has {counted(len(found), 'table')} of ours, such as "
                 f"{', '.join(found[:SHOWN])}. Create a new one and name that; nothing was changed"
             )
         _fill(session, manifest, catalog, Pace(manifest.text_size, until))
@@ -110,7 +111,9 @@ def _fill_table(session: Session, manifest: Manifest, table: TableCopy, text: Gz
             pass
         raise
     if rows != table.rows:
-        raise Mismatch(f"{manifest.path} has {rows} rows of {table.name} instead of {table.rows}: use another backup")
+        raise Mismatch(
+            f"{manifest.path} has {counted(rows, 'row')} of {table.name} instead of {table.rows}: use another backup"
+        )
 
 
 def _proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ from sivera.budgets.wording import FOREIGN, MIXED, NOT_REPORTED
 from sivera.clock import find_zone
 from sivera.logs import log
 from sivera.models import AdAccount, Alert, TeamBudget
+from sivera.units import counted
 from sivera.values import BudgetKind, PlatformName
 
 logger = logging.getLogger("sivera.budgets")
@@ -142,7 +143,7 @@ def _readings(watched: _Watched, row: Row[Any], subject: str) -> Iterator[Readin
         platform=watched.platform,
         team=watched.team,
         account=account.name,
-        name=f"shared by {row.campaigns} campaigns" if row.budget_kind == BudgetKind.SHARED else row.name,
+        name=f"shared by {counted(row.campaigns, 'campaign')}" if row.budget_kind == BudgetKind.SHARED else row.name,
         budget=row.budget_kind,
         currency=row.currency,
         as_of=watched.as_of,
@@ -258,12 +259,12 @@ class _Scope:
         known_from = [one.known_from for one in self.watched if one.known_from or one.account.status == ACTIVE]
         lacking = _unknown_before(since, known_from)
         if unreported := queries.count_unreported(session, self.counted):
-            lacking.append(f"The platforms report no figures for {unreported} campaigns")
+            lacking.append(f"The platforms report no figures for {counted(unreported, 'campaign')}")
         if mixed := queries.count_mixed(session, self.counted, self.budget.currency, since):
-            lacking.append(f"Figures that {mixed} accounts have in an earlier currency are not counted")
-        notes = [f"{self.stale} of its accounts have old spend data"] if self.stale else []
+            lacking.append(f"Not counted: the figures of {counted(mixed, 'account')} in an earlier currency")
+        notes = [f"The spend data of {counted(self.stale, 'account')} is old"] if self.stale else []
         notes += lacking
-        notes += [f"{self.foreign} accounts in other currencies are not counted"] if self.foreign else []
+        notes += [f"Not counted: {counted(self.foreign, 'account')} in another currency"] if self.foreign else []
         return Reading(
             subject=f"{self.subject}.{period.key}",
             team_id=self.budget.team_id,

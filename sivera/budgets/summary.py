@@ -11,6 +11,7 @@ from sivera.budgets.pacing import Span
 from sivera.budgets.rules import Reading
 from sivera.budgets.wording import describe, limit_text, period_text, projection_text, spent_text
 from sivera.reasons import reason_for
+from sivera.units import counted
 from sivera.values import Value
 
 TEAMS = "team-budgets"
@@ -97,10 +98,10 @@ class CheckSummary(Value):
     def sentence(self) -> str:
         """The summary in one sentence."""
         total = self.total
-        said = [f"{total.budgets} budgets of {total.accounts} accounts checked"]
-        said += [f"{total.opened} alerts opened"] if total.opened else []
-        said += [f"{total.closed} alerts closed"] if total.closed else []
-        said += [f"{total.stale} accounts with old spend data"] if total.stale else []
+        said = [f"{counted(total.budgets, 'budget')} of {counted(total.accounts, 'account')} checked"]
+        said += [f"{counted(total.opened, 'alert')} opened"] if total.opened else []
+        said += [f"{counted(total.closed, 'alert')} closed"] if total.closed else []
+        said += [f"{counted(total.stale, 'account')} with old spend data"] if total.stale else []
         said += [f"{len(total.failures)} not judged"] if total.failures else []
         said += [f"{len(total.unreported)} cannot be judged"] if total.unreported else []
         said += [f"put off to the next run: {', '.join(self.put_off)}"] if self.put_off else []

@@ -17,6 +17,7 @@ from sivera.errors import ConfigurationError
 from sivera.grants import queries
 from sivera.grants.renewal import seal, unseal_tokens
 from sivera.models import PlatformCredential, TokenKeyCheck
+from sivera.units import counted
 from sivera.values import Value
 
 SENTINEL = "sivera"
@@ -111,7 +112,7 @@ def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], Non
             last = rows[-1].id if rows else last
         if not rows:
             return changed, undecryptable
-        say(f"{len(changed)} grants re-encrypted")
+        say(f"{counted(len(changed), 'grant')} re-encrypted")
 
 
 def _reseal(keyring: Keyring, row: PlatformCredential) -> bool:

@@ -16,6 +16,7 @@ from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.reasons import reason_for
 from sivera.teams.queries import check_teams
+from sivera.units import counted
 from sivera.values import PlatformName, Value
 
 
@@ -117,9 +118,9 @@ class RefreshSummary(Value):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        counted = [f"{n} {words}" for name, words in WORDS.items() if (n := getattr(self.total, name))]
+        rest = [f"{n} {words}" for name, words in WORDS.items() if (n := getattr(self.total, name))]
         down = [f"{name.value} is down" for name in self.down]
-        return ", ".join([f"{self.total.renewed} of {self.total.due} grants renewed", *counted, *down])
+        return ", ".join([f"{self.total.renewed} of {counted(self.total.due, 'grant')} renewed", *rest, *down])
 
 
 WORDS = {

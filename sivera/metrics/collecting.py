@@ -11,6 +11,7 @@ from sivera.metrics import definitions as of
 from sivera.metrics import queries
 from sivera.metrics.definitions import Collection
 from sivera.metrics.rules import JobRuns, Window, run_samples, samples_of, window
+from sivera.units import counted
 from sivera.values import PlatformName, Value
 
 
@@ -31,8 +32,8 @@ class CollectionSummary(Value):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        deleted = f", {self.deleted} old samples deleted" if self.deleted else ""
-        return f"{len(self.collection.samples)} samples, {self.runs} runs counted{deleted}"
+        deleted = f", {counted(self.deleted, 'old sample')} deleted" if self.deleted else ""
+        return f"{counted(len(self.collection.samples), 'sample')}, {counted(self.runs, 'run')} counted{deleted}"
 
     def rows(self) -> list[dict[str, object]]:
         """Return the samples as rows of a table."""

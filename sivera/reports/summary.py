@@ -10,6 +10,7 @@ from sivera import pages
 from sivera.reasons import reason_for
 from sivera.reports import queries
 from sivera.reports.texts import Language
+from sivera.units import counted
 from sivera.values import PlatformName, Value
 
 CHART_DAYS = 14
@@ -88,10 +89,10 @@ class ReportSummary(Value):
     def sentence(self) -> str:
         """The run in one sentence."""
         teams = len({team.team.id for team in self.written})
-        parts = [f"{self.reports} reports written for {teams} of {self.teams} teams"]
-        parts += [f"{self.revised} reports revised"] if self.revised else []
-        parts += [f"{len(self.failures)} teams failed"] if self.failures else []
-        parts += [f"{self.put_off} teams put off to the next run"] if self.put_off else []
+        parts = [f"{counted(self.reports, 'report')} written for {teams} of {counted(self.teams, 'team')}"]
+        parts += [f"{counted(self.revised, 'report')} revised"] if self.revised else []
+        parts += [f"{counted(len(self.failures), 'team')} failed"] if self.failures else []
+        parts += [f"{counted(self.put_off, 'team')} put off to the next run"] if self.put_off else []
         return ", ".join(parts)
 
 

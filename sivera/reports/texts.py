@@ -48,7 +48,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "gap": ("not fully read", "모두 읽지는 않은 날"),
     "unattributed": ("Unattributed", "캠페인 미귀속"),
     "unreported": (
-        "The platforms report no figures for {count} campaigns, so the sums leave them out.",
+        "Campaigns for which the platforms report no figures: {count}. The sums leave them out.",
         "플랫폼이 수치를 보고하지 않는 캠페인 {count}개는 합계에 들어 있지 않습니다.",
     ),
     "conversions_intro": (

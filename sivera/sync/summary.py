@@ -6,6 +6,7 @@ from enum import StrEnum
 from sivera.accounts.news import AccountNews
 from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode
+from sivera.units import counted
 from sivera.values import OddRow, PlatformName, Value
 
 
@@ -110,14 +111,14 @@ def left_out(part: Part, rows: Sequence[OddRow]) -> str:
 def held_campaigns(held: int, account_id: int) -> str:
     """Say that campaigns wait to be confirmed as removed."""
     return (
-        f"{held} campaigns are missing from the full listing. They stay until another listing an hour later confirms "
-        f"it. If they are gone, run: sivera accounts approve-removals {account_id}"
+        f"The full listing lacks {counted(held, 'campaign')}. Nothing is removed until another listing an hour later "
+        f"confirms it. If they are gone, run: sivera accounts approve-removals {account_id}"
     )
 
 
 def held_days(held: int) -> str:
     """Say that days with spend wait to be confirmed as zero."""
-    return f"{held} stored days with spend are missing from the reply or zero. They stay until one an hour later agrees"
+    return f"The reply lacks the spend of {counted(held, 'stored day')}. It stays until a reply an hour later agrees"
 
 
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
@@ -174,14 +175,16 @@ class SyncSummary(Value):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        parts = [f"{self.synced} of {self.accounts} accounts synced"]
+        parts = [f"{self.synced} of {counted(self.accounts, 'account')} synced"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.put_off} put off to the next run"] if self.put_off else []
         parts += [f"{self.unreached} of them not reached (throttled, or out of time)"] if self.unreached else []
         parts += [f"{self.waiting} waiting for a human to reconnect"] if self.waiting else []
         parts += [f"{self.resting} in the slow lane"] if self.resting else []
-        parts += [f"the accounts of {len(self.not_listed)} grants could not be listed"] if self.not_listed else []
+        parts += (
+            [f"the accounts of {counted(len(self.not_listed), 'grant')} could not be listed"] if self.not_listed else []
+        )
         parts += [f"{self.overdue} of them overdue for more than a day"] if self.overdue else []
         odd = sum(counts.left_out for counts in self.platforms.values())
-        parts += [f"{odd} odd rows left out"] if odd else []
+        parts += [f"{counted(odd, 'odd row')} left out"] if odd else []
         return ", ".join(parts)

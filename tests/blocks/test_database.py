@@ -77,6 +77,8 @@ def test_a_password_that_is_not_percent_encoded_is_kept_whole_or_refused(passwor
             for name in ("passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert")
         ),
         ("postgresql://ana:x@hidden@h/sivera", "the database URL cannot be read"),
+        ("postgresql://ana:hidden@h/sivera?port=abc", "the database URL has a port that is not a number"),
+        ("postgresql://ana:hidden@h,h/sivera?port=1,2,3", "the database URL has a port that is not a number"),
         ("postgresql://an/a:hidden@h/sivera", "the database URL cannot be read"),
         ("postgresql://ana:hidden@h:x/sivera", "the database URL cannot be read"),
         ("postgresql://ana:hidden%00@h/sivera", "the database URL cannot be read"),

@@ -109,11 +109,11 @@ def test_the_next_check_sends_a_refused_message_again_but_only_to_that_channel(
     state = run(check_alerts)
     assert (state.name, state.message) == (
         "Failed",
-        f"1 open, 0 of them new, 0 over; slack refused 1 messages; discord refused 1 messages{SEE}check-alerts",
+        f"1 open, 0 of them new, 0 over; slack refused 1 message; discord refused 1 message{SEE}check-alerts",
     )
     capsys.readouterr()
     list_alerts()
-    assert capsys.readouterr().out.count("on, but it has not accepted 1 messages yet") == 2
+    assert capsys.readouterr().out.count("on, but it has not accepted 1 message yet") == 2
     assert send_test() == 1
     out = capsys.readouterr().out
     assert "slack: the message was not accepted: does the webhook still exist?" in out

@@ -26,7 +26,7 @@ def test_spending_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
     ledger.spend(account, campaign, "45000", today - timedelta(days=20), today - timedelta(days=1))
     budget = ledger.budget("99999999", "KRW")
     state = run(check_budgets)
-    assert (state.name, state.message) == ("Completed", "2 budgets of 1 accounts checked, 1 alerts opened")
+    assert (state.name, state.message) == ("Completed", "2 budgets of 1 account checked, 1 alert opened")
     worst, second = json.loads(artifacts(state)["check-budgets-budgets"])
     assert "Launch" in worst["budget"]
     assert (worst["spent"], worst["of"], worst["%"]) == ("900,000 KRW", "1,000,000 KRW", 90)
@@ -40,7 +40,7 @@ def test_spending_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
     assert str(flow_run_id(state)) in opened["link"]
     assert "Launch | Seoul" in opened["title"]
     assert ledger.open() == {subject: 80}
-    assert run(check_budgets).message == "2 budgets of 1 accounts checked"
+    assert run(check_budgets).message == "2 budgets of 1 account checked"
     assert len(events_where(resource=resource)) == 1
 
 
@@ -52,6 +52,6 @@ def test_an_account_and_a_part_that_fail_make_the_run_red_and_the_others_are_che
     ledger.execute("ALTER TABLE team_budgets RENAME amount TO elsewhere")
     state = run(check_budgets)
     assert state.is_failed()
-    said = "1 budgets of 2 accounts checked, 1 alerts opened, 1 not judged; team-budgets was not "
+    said = "1 budget of 2 accounts checked, 1 alert opened, 1 not judged; team-budgets was not "
     assert (state.message or "").startswith(said)
     assert "there is no team 'Nobody'" in (run(check_budgets, BudgetOptions(teams=("Nobody",))).message or "")

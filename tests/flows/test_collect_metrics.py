@@ -83,7 +83,7 @@ def test_runs_are_counted_once_with_outcome_duration_and_delay(ready: Stage) -> 
     assert duration == 0.0, "it never started"
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(under_way.id, Completed(), force=True)
-    assert (run(collect_metrics, AT_ONCE).message or "").endswith(", 1 runs counted")
+    assert (run(collect_metrics, AT_ONCE).message or "").endswith(", 1 run counted")
     assert latest(ready).values(of.JOB_RUNS) == first.values(of.JOB_RUNS) | {(JOB, "completed"): 2}
     assert latest(ready).values(of.LAST_RUN_SUCCESS) == {(JOB,): 1}
 

@@ -87,7 +87,7 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
     state = run(generate_reports, OF_TODAY)
     assert (state.name, state.message) == (
         "Failed",
-        f"1 reports written for 1 of 3 teams, 2 teams failed{SEE}generate-reports",
+        f"1 report written for 1 of 3 teams, 2 teams failed{SEE}generate-reports",
     )
     failures = str(artifacts(state)["generate-reports-failures"])
     assert "could not be stored as team-2/" in failures
@@ -124,7 +124,7 @@ def test_reports_go_into_a_bucket_too(books: Books, s3: str) -> None:
     Storage(url="s3://sivera/reports", options=SecretDict(credentials(s3))).save(REPORTS, overwrite=True)
     page, table = paths(1, add_team(books, "Northwind Goods"))
     state = run(generate_reports, OF_TODAY)
-    assert state.message == "1 reports written for 1 of 1 teams"
+    assert state.message == "1 report written for 1 of 1 team"
     there = bucket(s3)
     assert sorted(there.find("sivera")) == [f"sivera/reports/{table}", f"sivera/reports/{page}"]
     assert there.cat_file(f"sivera/reports/{page}").endswith(b"</html>")

@@ -89,7 +89,7 @@ def test_a_second_run_ends_cancelled_but_one_of_a_single_account_may_run(ready: 
         assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
         assert run(sync_campaigns, FULL.model_copy(update={"platforms": (PlatformName.GOOGLE,)})).is_completed()
         alone = run(sync_campaigns, FULL.model_copy(update={"account_ids": (1,)}))
-        assert alone.message == "1 of 1 accounts synced"
+        assert alone.message == "1 of 1 account synced"
         assert "data:image" not in str(artifacts(alone)["sync-campaigns-summary"]), "drawing takes half a second"
     assert run(sync_campaigns, FULL).is_completed()
 
@@ -119,7 +119,7 @@ def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(
             connection.execute(text("UPDATE platform_credentials SET created_at = accounts_read_at"))
         state = run(sync_campaigns, FULL)
         assert state.name == name
-        assert (state.message or "").startswith("1 of 1 accounts synced, the accounts of 1 grants could not be listed")
+        assert (state.message or "").startswith("1 of 1 account synced, the accounts of 1 grant could not be listed")
         assert ("1 of them overdue for more than a day" in (state.message or "")) is (name == "Failed")
         assert announced(sync_campaigns, state) == [name == "Completed", 1, 0]
     logged = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == "sivera.jobs"]

@@ -28,7 +28,7 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
     tables.add_alert("b", "budget", title="Budget of b", open_receipts={"slack": "2100-01-01T00:00:00Z"})
     tables.add_alert("c", title="c failed", closed_at=since)
     listed = sivera("alerts", "list").out
-    assert "on, but it has not accepted 1 messages yet" in listed
+    assert "on, but it has not accepted 1 message yet" in listed
     assert "2026-11-24 12:00" in listed
     assert "a failed: It did so." in listed
     assert "Budget of b" in listed
@@ -46,7 +46,7 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
 def test_a_wrong_url_of_a_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
     assert "not a webhook of Discord" in sivera("alerts", "set", "discord", stdin=SLACK).refusal
     missing = sivera("alerts", "set", "slack", "--file", SLACK).refusal
-    assert missing == "--file: the file cannot be read (No such file or directory): see that it is there"
+    assert missing == "--file: the file cannot be read (No such file or directory): check that it is there"
     (tmp_path / "two").write_text(f"{SLACK} {SLACK}")
     assert "not a webhook of Slack" in sivera("alerts", "set", "slack", "--file", "two").refusal
     assert sivera("alerts", "list").out.count("not set") == 4

@@ -19,7 +19,7 @@ def test_a_grant_is_disconnected_once_confirmed(sivera: Sivera, ready: Stage, wo
     assert asked.out.splitlines() == [
         f"This disconnects meta grant {id_} (main) of team Hanok:",
         "- meta is asked to end our access; other grants of the same user may end with it",
-        "- its tokens are deleted, and its 2 ad accounts are no longer synced",
+        "- its tokens are deleted, and its 2 ad accounts will no longer be synced",
         "- its accounts, campaigns and metrics stay",
     ]
     assert (asked.code, "there is no terminal to confirm it: pass --yes" in asked.err) == (1, True)

@@ -71,7 +71,7 @@ def test_a_healthy_installation_has_no_findings_and_a_broken_one_has_many_at_onc
 
     Tables(ready.engine).add_alert("a")
     late = blocks_of(ready)
-    assert (late.verdict, late.text) == (WARNING, "url has not accepted 1 messages yet")
+    assert (late.verdict, late.text) == (WARNING, "url has not accepted 1 message yet")
     with connect() as client:
         break_much(client)
     ready.execute("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'meta'")

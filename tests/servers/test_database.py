@@ -45,7 +45,7 @@ def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own
         with engine_on(own_database, 1, 1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
             Tables(engine).execute(statement)
         assert str(caught.value) == sentence(caught.value)
-        assert not {"\n", "a secret", statement} & set(str(caught.value))
+        assert not [word for word in ("\n", "a secret", statement) if word in str(caught.value)]
 
 
 @pytest.mark.parametrize("name", ["shop", "order"])
@@ -94,6 +94,7 @@ WRONG_OPTIONS = (
     ({"sslmode": "maybe"}, "'sslmode' of the database URL has an invalid value"),
     ({"connect_timeout": "x"}, "'connect_timeout' of the database URL has an invalid value"),
     ({"options": "-c nothing=1"}, "'nothing' of the database URL has an invalid value"),
+    ({"port": "99999"}, "'port' of the database URL has an invalid value"),
     ({"port": "9"}, "127.0.0.1:9/shop does not answer: check that it is running"),
     ({"gssencmode": "require"}, "does not meet what .* requires .*gssencmode.*: remove it"),
     ({"min_protocol_version": "latest"}, "does not meet what .* requires .*min_protocol_version"),

@@ -204,7 +204,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera credentials connect ": How("Connected google grant", first=lambda _: Person()),
     r"uv run sivera credentials list": How("Northwind Goods"),
     r"uv run sivera credentials show ": How("next due:"),
-    r"uv run sivera credentials discover ": How(r"carries \d+ ad accounts"),
+    r"uv run sivera credentials discover ": How(r"carries \d+ ad accounts?"),
     r"uv run sivera deploy": How("unchanged: .*sync-campaigns/all"),
     r"uv run sivera doctor$": How("(ok|WARNING) +deployments", codes=(0, 1)),
     r"uv run sivera history .*--outcome missed": How("missed|No scheduled times match"),

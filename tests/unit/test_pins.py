@@ -1,4 +1,4 @@
-"""Each pin has a reason: docs/decisions/0002 says what was tried. These tests say when to try again."""
+"""Each pin has a reason: docs/decisions/0002 says what was tried. These tests fail when it is time to try again."""
 
 from importlib.metadata import requires, version
 
@@ -13,7 +13,7 @@ def requirement(name: str, of: str) -> Requirement:
     return found
 
 
-def test_the_pins_were_tried_with_this_prefect() -> None:
+def test_the_pins_were_checked_with_this_prefect() -> None:
     assert Version(version("prefect")) == TRIED_WITH_PREFECT, (
         f"Prefect is {version('prefect')} now: run the whole suite with it, try the newest SQLAlchemy, loosen the pins "
         "that can go, and change TRIED_WITH_PREFECT"
@@ -21,7 +21,7 @@ def test_the_pins_were_tried_with_this_prefect() -> None:
 
 
 def test_prefect_allows_a_newer_sqlalchemy_than_we_do() -> None:
-    assert "2.1.9" in requirement("sqlalchemy", "prefect").specifier, "Prefect pins it itself: our pin can go"
+    assert "2.1.9" in requirement("sqlalchemy", "prefect").specifier, "Prefect pins it itself: so ours can go"
     assert "2.1.9" not in requirement("sqlalchemy", "sivera-jobs").specifier
 
 

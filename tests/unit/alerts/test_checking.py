@@ -81,8 +81,9 @@ def test_a_silence_is_over_once_a_check_succeeds(stage: Stage) -> None:
 
 
 def test_a_revoked_grant_opens_one_alert_and_its_accounts_are_not_stale(stage: Stage, world: World) -> None:
-    connection = stage.connect(world.add_grant(PlatformName.META, accounts=2), team="Northwind Goods")
+    connection = stage.connect(world.add_grant(PlatformName.META, accounts=3), team="Northwind Goods")
     stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 day'")
+    stage.execute("UPDATE ad_accounts SET status = 'closed' WHERE id = (SELECT max(id) FROM ad_accounts)")
     stage.execute(
         "UPDATE platform_credentials SET status = 'revoked', status_reason = 'its user took it away', "
         "status_since = now() - interval '5 hours'",
@@ -155,6 +156,8 @@ def test_options_set_when_an_account_is_stale_and_how_many_share_an_alert(stage:
     both = check(stage)
     assert (len(both.opened), both.closed) == (2, many.opened)
     assert both.events[0].payload["message"].startswith("It is refused. 'sivera accounts list' says what to do about")
+    stage.execute("UPDATE ad_accounts SET status = 'closed'")
+    assert check(stage).closed == both.opened
 
 
 def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> None:
@@ -194,6 +197,14 @@ def test_a_grant_that_will_soon_get_no_data_opens_an_alert(stage: Stage, world: 
     assert "of team Northwind Goods gets no data from" in title
     stage.execute("UPDATE platform_credentials SET data_access_ends_at = now() + interval '90 days'")
     assert check(stage).closed == (title,)
+    # Until its last day, an access token without a refresh token may still be renewed.
+    for hours, refresh_token, opened in ((25, None, 0), (23, b"secret", 0), (23, None, 1)):
+        stage.execute(
+            "UPDATE platform_credentials SET expires_at = now() + interval '1 hour' * :hours, refresh_token = :token",
+            hours=hours,
+            token=refresh_token,
+        )
+        assert check(stage).still_open == opened
 
 
 def write(stage: Stage, *conditions: Condition, reasons: dict[str, str] | None = None) -> list[AlertEvent]:

@@ -89,6 +89,8 @@ def found(*occurrences: Occurrence) -> list[Condition]:
         ([ran(11), waits(12, "waiting")], [(Kind.JOB_MISSED, at(12))]),
         ([ran(11), waits(12, "late", minute=15)], []),
         ([ran(12), waits(13, "waiting")], []),
+        # Someone marked a run as completed that never started.
+        ([waits(10, "missed"), ran(11).model_copy(update={"started_at": None}), ran(12)], []),
         # A late start is a start.
         ([failed(10), waits(11, "missed"), ran(12, began=at(12, 20), outcome="late")], []),
         # A manual run counts the same: a failure opens an alert, and a success makes up for earlier runs.
@@ -117,7 +119,7 @@ def test_deployments_are_judged_separately() -> None:
 @pytest.mark.parametrize(
     ("ago", "outcome", "kinds"),
     [
-        (SILENCE - timedelta(minutes=1), "ran", []),
+        (SILENCE, "ran", []),
         (SILENCE + timedelta(minutes=1), "ran", [Kind.ALERTS_SILENT]),
         (SILENCE + timedelta(minutes=1), "late", [Kind.ALERTS_SILENT]),
         (SILENCE + timedelta(minutes=1), "failed", []),  # no check ever succeeded
@@ -126,8 +128,9 @@ def test_deployments_are_judged_separately() -> None:
 def test_check_alerts_is_silent_after_a_while_without_success(ago: timedelta, outcome: str, kinds: list[Kind]) -> None:
     when = NOW - ago
     own = became(outcome, when, deployment="check-alerts/all", job=OWN_JOB, started_at=when, ended_at=when)
+    earlier = own.model_copy(update={"ended_at": when - timedelta(hours=1)})
     later = own.model_copy(update={"outcome": Outcome.FAILED, "ended_at": NOW})
-    said = list(silence([own, later, waits(12, "missed")], NOW, LINKS))
+    said = list(silence([earlier, own, later, waits(12, "missed")], NOW, LINKS))
     assert [(one.kind, one.since) for one in said] == [(kind, when) for kind in kinds]
     assert [one.title for one in found(later)] == ["check-alerts/all failed"], "the doctor reports this too"
 
@@ -151,6 +154,8 @@ def test_an_alert_on_a_job_says_what_happened_when_and_where() -> None:
     (one,) = found(ran(11, outcome="running"), skipped(12))
     assert "for 2026-11-24 12:00 UTC was skipped because another one was still running" in one.text
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{OTHER}"
+    (one,) = found(skipped(12, skipped_by=None, message=ANOTHER_INSTANCE, run_id=RUN))
+    assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}", "the run in its way is unknown"
 
     (one,) = found(waits(12, "missed"))
     assert "should have run at 2026-11-24 12:00 UTC, but has not started. No worker is running" in one.text

@@ -169,22 +169,26 @@ def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -
         send(engine, discord=discord, slack=slack)
     assert slack.seen == ["Alert: a", "Alert: b"]
     assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
-    Tables(engine).execute("UPDATE alerts SET closed_at = now() WHERE subject = 'a'")
-    for refused in ("Over", "Over", None, None):
+    # The end of an alert is tried for seven days.
+    for days, refused, sent in ((0, "Over", 1), (6, "Over", 2), (8, None, 2), (6, None, 3), (6, None, 3)):
+        Tables(engine).execute(
+            "UPDATE alerts SET closed_at = now() - interval '1 day' * :d WHERE subject = 'a'", d=days
+        )
         slack.refuses = refused
         send(engine, discord=discord, slack=slack)
-    assert slack.seen[2:] == ["Over: a"] * 3
+        assert slack.seen[2:] == ["Over: a"] * sent
     assert discord.seen[4:] == ["Over: a"]
 
 
-def test_one_check_sends_a_limited_number_of_messages_and_budgets_last(engine: Engine) -> None:
+def test_one_check_sends_a_limited_number_of_messages_the_oldest_first_and_budgets_last(engine: Engine) -> None:
     add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
-    add(engine, "a job")
+    add(engine, "a job", "an older job")
+    Tables(engine).execute("UPDATE alerts SET raised_at = now() - interval '1 hour' WHERE subject = 'an older job'")
     slack = Chat()
     assert send(engine, slack=slack) == {"slack": Sent(accepted=MOST_AT_ONCE)}
-    assert slack.seen[0] == "Alert: a job"
-    assert send(engine, slack=slack) == {"slack": Sent(accepted=1)}
-    assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1
+    assert slack.seen[:2] == ["Alert: an older job", "Alert: a job"]
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=2)}
+    assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 2
 
 
 def test_refused_messages_do_not_block_the_others(engine: Engine) -> None:

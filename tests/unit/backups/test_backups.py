@@ -3,6 +3,7 @@
 import resource
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sivera.database import engine_on, open_engine
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate
 from tests.unit.backups.databases import BIG, FEWEST, Database, deadline, empty_database, other_keyring, reason
-from tests.unit.backups.test_retention import backup
+from tests.unit.backups.test_retention import SUNDAY, backup
 from tests.unit.grants.processes import run, running
 
 
@@ -106,17 +107,26 @@ def test_the_next_run_cleans_up_after_a_killed_one(source: Database, database_ur
 
 
 def test_an_unreadable_manifest_is_named_and_its_backup_is_kept(source: Database) -> None:
-    first, second, made = (backup(name=f"20261122T03000{n}Z-00000000") for n in range(3))
-    for each in (first, second, made):
+    renamed, *damaged, gone, made = (backup(name=f"20261122T03000{n}Z-00000000") for n in range(6))
+    for each in (renamed, *damaged, gone, made):
         source.catalog.write(each)
-    manifests = [source.folder / f"{each.name}.json" for each in (first, second)]
-    manifests[0].write_text(manifests[1].read_text())
-    manifests[1].write_text("{")
+    manifests = [source.folder / f"{each.name}.json" for each in (made, renamed, *damaged, gone)]
+    text = manifests[0].read_text()
+    before, between, after = text.split(':00Z"')
+    local = (f'{before}:00"{between}:00Z"{after}', f'{before}:00Z"{between}:00"{after}')
+    for path, content in zip(manifests[1:], (text, "{", *local, ""), strict=True):
+        path.write_text(content)
+    manifests[-1].unlink()
+    manifests[-1].symlink_to("gone")  # as if another run had dropped it since the folder was listed
     found, unreadable = source.catalog.list()
     assert [each.name for each in found] == [made.name]
     assert sorted(unreadable) == [
-        f"the manifest of backup {first.name} is that of {second.name} (the file was renamed): rename it back",
-        f"the manifest of backup {second.name} cannot be read (damaged, or of another version): restore another backup",
+        f"the manifest of backup {renamed.name} is that of {made.name} (the file was renamed): rename it back",
+        *(
+            f"the manifest of backup {each.name} cannot be read (damaged, or of another version): restore another "
+            "backup"
+            for each in damaged
+        ),
     ]
     assert backing_up.drop_superfluous(source.deps(), FEWEST) == []
     for name in ("missing", f"../{made.name}"):
@@ -153,6 +163,15 @@ def test_the_database_may_have_a_long_name(source: Database, postgres: str, name
         with checking.scratch_database(engine.url) as used:
             assert named.scratch_databases() == [used.database]
     assert source.scratch_databases() == []
+
+
+def test_a_verified_backup_of_a_time_ahead_of_the_clock_does_not_count_as_the_last_one(source: Database) -> None:
+    past, ahead = (backup(SUNDAY + n * timedelta(days=9), name=f"2026112{n}T030000Z-00000000") for n in (0, 1))
+    for each in (past, ahead):
+        source.catalog.write(each)
+    assert source.catalog.last_verified() == ahead
+    assert source.catalog.last_verified(by=SUNDAY) == past
+    assert source.catalog.last_verified(by=SUNDAY - timedelta(days=1)) is None
 
 
 def test_old_backups_are_dropped_even_after_an_interrupted_removal(source: Database) -> None:

@@ -19,7 +19,7 @@ def test_a_daily_budget_of_google_is_judged_on_its_month(ledger: Ledger) -> None
     account = ledger.account()
     campaign = ledger.campaign(account, "100")
     ledger.spend(account, campaign, "100", FIRST - 40 * DAY, TODAY)
-    assert ledger.check().sentence == "1 budgets of 1 accounts checked"
+    assert ledger.check().sentence == "1 budget of 1 account checked"
     assert ledger.open() == {}, "even spending is not news"
     ledger.spend(account, campaign, "150", TODAY)
     summary = ledger.check()
@@ -94,8 +94,11 @@ def test_an_alert_falls_and_closes_with_its_budget_its_spending_and_its_account(
 
 def test_a_shared_budget_is_counted_once_for_all_its_campaigns(ledger: Ledger) -> None:
     account = ledger.account()
-    for spend in ("1000", "900", "1200"):
-        ledger.spend(account, ledger.campaign(account, "100", "shared", budget_id="7"), spend, FIRST)
+    # The latest amount counts, and days are limited only if they are for all campaigns.
+    older = {"changed_at": datetime(2026, 1, 1, tzinfo=UTC), "start_date": TODAY, "end_date": TODAY}
+    campaigns = (("1000", "70", older), ("900", "100", {"start_date": None}), ("1200", "100", {"start_date": TODAY}))
+    for spend, amount, facts in campaigns:
+        ledger.spend(account, ledger.campaign(account, amount, "shared", budget_id="7", **facts), spend, FIRST)
     other = ledger.account()
     ledger.spend(other, ledger.campaign(other, "100", "shared", budget_id="7"), "10", FIRST)
     summary = ledger.check()
@@ -106,15 +109,22 @@ def test_a_shared_budget_is_counted_once_for_all_its_campaigns(ledger: Ledger) -
     assert ledger.open() == {subject: 100}
 
 
-def test_a_lifetime_budget_counts_from_its_start_to_its_end(ledger: Ledger) -> None:
+def test_a_lifetime_budget_counts_to_its_end_and_budgets_without_a_limit_are_left_out(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.META, currency="KRW")
     campaign = ledger.campaign(account, "1000000", "lifetime", start_date=date(2026, 3, 1), end_date=date(2026, 11, 25))
     ledger.spend(account, campaign, "4000", date(2026, 3, 1), date(2026, 11, 15))
+    ledger.spend(account, ledger.campaign(account, "1", "lifetime", status="removed"), "9", FIRST)
+    ledger.spend(account, ledger.campaign(account, "1", end_date=FIRST), "9", FIRST)
+    ledger.add_campaign(account, "unknown", name="Unknown", budget_kind="daily", budget_amount=None)
+    ledger.spend(account, "unknown", "9", FIRST)
     summary = ledger.check()
     subject = f"account-{account}.campaign-{campaign}.lifetime"
     assert ledger.spent(summary) == {subject: 4000 * 260}
     assert ledger.news() == [(OPENED, subject, 100)]
     assert "1,040,000 KRW of 1,000,000 KRW (104 %)" in ledger.events[0].payload["message"]
+    ledger.go_to(datetime(2026, 11, 25, 23, 0, tzinfo=UTC))
+    ledger.check()
+    assert ledger.open() == {subject: 100}, "it is not over on its last day"
     ledger.go_to(datetime(2026, 11, 26, 1, 0, tzinfo=UTC))
     ledger.check()
     assert ledger.news()[1:] == [(CLOSED, subject, 100)]
@@ -150,6 +160,17 @@ def test_a_week_on_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
     ledger.execute("DELETE FROM campaign_daily_metrics WHERE day > :today", today=local)
     (shown,) = ledger.check().total.worst
     assert (shown.spent, shown.limit) == (Decimal(counted), Decimal(70))
+
+
+def test_a_projection_keeps_to_the_platform_s_limit_for_a_day(ledger: Ledger) -> None:
+    ledger.now = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+    account = ledger.account()
+    campaign = ledger.campaign(account, "100", "shared", budget_id="7")
+    ledger.campaign(account, "100", "shared", budget_id="7", status="paused")
+    ledger.spend(account, campaign, "300", date(2026, 11, 21), date(2026, 11, 27))
+    (shown,) = ledger.check().total.worst
+    assert shown.projection
+    assert shown.projection.expected == shown.projection.high == 7 * 300 + 3 * 200
 
 
 def test_paused_campaigns_count_for_their_period_but_add_nothing_more(ledger: Ledger) -> None:
@@ -236,7 +257,7 @@ def test_a_team_budget_adds_up_accounts_of_one_currency(ledger: Ledger) -> None:
     assert ledger.spent(summary) == {everything: 50 * 20, only_meta: 20 * 20, one_account: 30 * 20}
     assert ledger.news() == [(OPENED, everything, 100), (OPENED, one_account, 50)]
     worst = summary.total.worst[0]
-    assert worst.note == "1 accounts in other currencies are not counted"
+    assert worst.note == "Not counted: 1 account in another currency"
     assert worst.projection
     assert worst.projection.expected == Decimal(50 * 30), "platforms do not know it, so it may be exceeded"
     ledger.execute("DELETE FROM team_budgets")
@@ -254,9 +275,10 @@ def test_a_team_budget_says_what_a_change_of_currency_hides(ledger: Ledger) -> N
     assert ledger.open() == {mine: 80, everything: 100}
 
     ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE account_id = :id", id=changed)
+    ledger.add_figures(other, "x", FIRST - DAY, currency="EUR")
     (shown,) = (one for one in ledger.check().total.worst if one.subject.startswith(everything))
     assert (shown.spent, shown.at_least) == (Decimal(100), True)
-    assert shown.note == "Figures that 1 accounts have in an earlier currency are not counted"
+    assert shown.note == "Not counted: the figures of 1 account in an earlier currency"
 
     ledger.execute("UPDATE ad_accounts SET currency = 'EUR' WHERE id = :id", id=changed)
     unreported = ledger.check().total.unreported

@@ -165,6 +165,10 @@ OCTOBER = date(2026, 10, 31)
         (WEEKENDS_DOUBLED, 0, TODAY, END, {}, 7 * 100 + 4 * 200),
         # The whole new period is still to come after an old partial day.
         (history([10] * 28, OCTOBER), 0, OCTOBER, END, {"since": FIRST}, 300),
+        # The platform's limits for a day and for the period hold, but cannot undo what is spent.
+        (history([100] * 28, so_far=90), 90, TODAY, END, {"most_a_day": Decimal(60)}, 90 + 10 * 60),
+        (EVEN, 0, TODAY, END, {"most": Decimal(500)}, 500),
+        (EVEN, 600, TODAY, END, {"most": Decimal(500)}, 600),
         # Nothing more is spent.
         (history([0, 300] * 14), 2000, TODAY, END, {"most_a_day": Decimal(0)}, 2000),
         # Days that were not read are not zero.

@@ -42,7 +42,7 @@ def test_a_budget_of_campaigns_without_reports_is_not_a_failure(ledger: Ledger) 
     ledger.execute("UPDATE campaigns SET is_reported = false WHERE external_id IN (:a, :b)", a=alone, b=mixed[1])
     summary = ledger.check()
     assert summary.success
-    assert summary.sentence == "2 budgets of 1 accounts checked, 1 alerts opened, 1 cannot be judged"
+    assert summary.sentence == "2 budgets of 1 account checked, 1 alert opened, 1 cannot be judged"
     assert "reports no figures" in summary.total.unreported[f"account-{account}.campaign-{alone}"]
     notes = {without_period(one.subject): (one.at_least, one.note) for one in summary.total.worst}
     assert notes == {
@@ -50,7 +50,9 @@ def test_a_budget_of_campaigns_without_reports_is_not_a_failure(ledger: Ledger) 
         team: (True, "The platforms report no figures for 2 campaigns"),
     }
     ledger.execute("UPDATE campaigns SET status = 'paused'")
-    assert ledger.check().total.unreported == {}
+    total = ledger.check().total
+    assert total.unreported == {}
+    assert [one.note for one in total.worst if without_period(one.subject) == team] == [""]
     ledger.execute("UPDATE campaigns SET status = 'active', is_reported = external_id = :a", a=alone)
     ledger.spend(account, alone, "9000", FIRST)
     ledger.check()
@@ -66,7 +68,7 @@ def test_old_figures_open_and_close_nothing(ledger: Ledger) -> None:
     ledger.check()
     ledger.now += timedelta(hours=7)
     ledger.execute("DELETE FROM campaign_daily_metrics")
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.check().sentence == "0 budgets of 1 account checked, 1 account with old spend data"
     assert ledger.open() == {subject: 80}
     ledger.spend(account, campaign, "9000", FIRST)
     ledger.now += 30 * DAY
@@ -87,7 +89,7 @@ def test_figures_with_a_time_ahead_of_the_clock_are_not_judged(ledger: Ledger, a
     ledger.spend(account, ledger.campaign(account, "100"), "2500", FIRST)
     ledger.budget("1000")
     ledger.execute(ahead, at=NOW + 2 * DAY)
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.check().sentence == "0 budgets of 1 account checked, 1 account with old spend data"
     assert ledger.open() == {}
 
 
@@ -102,12 +104,12 @@ def test_missing_reports_make_figures_old_even_if_the_account_is_synced(ledger: 
     ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
     ledger.go_to(NOW + timedelta(hours=25))
     ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.check().sentence == "0 budgets of 1 account checked, 1 account with old spend data"
     assert ledger.open() == {subject: 80}
     budget = ledger.budget("1000")
     ledger.spend(ledger.account(), "x", "600", FIRST)
     (shown,) = ledger.check().total.worst
-    assert (without_period(shown.subject), shown.note) == (budget, "1 of its accounts have old spend data")
+    assert (without_period(shown.subject), shown.note) == (budget, "The spend data of 1 account is old")
     ledger.execute("DELETE FROM team_budgets")
     ledger.reported(account, NOW + timedelta(hours=2), "SPONSORED_BRANDS")
     ledger.check()
@@ -138,7 +140,7 @@ def test_a_team_budget_with_old_figures_may_open_but_never_closes(ledger: Ledger
     ledger.synced(old, NOW - timedelta(hours=9))
     ledger.spend(fresh, "x", "100", FIRST)
     (shown,) = ledger.check().total.worst
-    assert (shown.spent, shown.at_least, shown.note) == (Decimal(400), True, "1 of its accounts have old spend data")
+    assert (shown.spent, shown.at_least, shown.note) == (Decimal(400), True, "The spend data of 1 account is old")
     assert ledger.open() == {subject: 80}
     ledger.spend(fresh, "x", "700", FIRST)
     ledger.check()

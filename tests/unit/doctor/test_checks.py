@@ -118,10 +118,10 @@ def test_clocks_may_differ_by_ten_seconds(installation: Installation, stage: Sta
     for seconds, verdict in ((0, OK), (-10, OK), (11, WARNING), (-59, WARNING), (60, FAULT), (-60, FAULT)):
         assert compare_clocks(NOW + timedelta(seconds=seconds), NOW, NOW, ahead=0).verdict is verdict
     assert compare_clocks(NOW + timedelta(seconds=20), NOW, NOW + timedelta(seconds=30), ahead=0).verdict is OK
-    assert compare_clocks(NOW, NOW, NOW, ahead=2).text.startswith("2 accounts have times ahead of the database's clock")
+    assert compare_clocks(NOW, NOW, NOW, ahead=2).text.startswith("2 accounts with times ahead of the database's clock")
     assert check_clock(installation).verdict is OK
     stage.execute("UPDATE ad_accounts SET last_synced_at = now() + interval '1 day'")
-    assert check_clock(installation).text.startswith("8 accounts have times ahead of the database's clock")
+    assert check_clock(installation).text.startswith("8 accounts with times ahead of the database's clock")
     installation.now = lambda: utc_now() - timedelta(minutes=2)
     assert check_clock(installation).verdict is FAULT
 
@@ -151,6 +151,11 @@ def test_the_last_backup_and_the_age_of_the_last_verified_one_are_judged() -> No
     assert judge(verified, failed) == (WARNING, "the last one, of 2026-11-23 12:00 UTC: no room")
     assert judge(failed, verified)[0] is OK
     assert judge(verified, damaged) == (FAULT, "the last one, of 2026-11-24 11:00 UTC: it is damaged")
+    ahead = backup(Outcome.VERIFIED, -9 * day)
+    assert judge(backup(Outcome.VERIFIED, 9 * day), ahead) == (
+        WARNING,
+        "the time of 1 backup is ahead of the clock; the last verified one is 9 d old",
+    )
     assert judge(verified, unreadable=("one cannot be read",)) == (WARNING, "one cannot be read")
 
 

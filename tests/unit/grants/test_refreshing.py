@@ -123,7 +123,7 @@ def test_a_token_that_does_not_expire_is_checked_once_a_day(stage: Stage, world:
     set_column(stage, id_, "last_renewed_at = now()")
     stage.pass_time(PROOF_EVERY)
     calls = world.faults.count(TIKTOK)
-    assert run(stage).summary().sentence == "1 of 1 grants renewed"
+    assert run(stage).summary().sentence == "1 of 1 grant renewed"
     assert world.faults.count(TIKTOK) == calls + 1
     assert not plan(stage)
     stage.pass_time(PROOF_EVERY)

@@ -30,13 +30,14 @@ GRANTS = """
     FROM unnest(ARRAY['-1 hour', '30 minutes', '5 hours', '3 days', '20 days', '60 days', NULL])
          WITH ORDINALITY AS each (ends, n);
     INSERT INTO platform_credentials (team_id, platform, name, status, refresh_token)
-    VALUES (1, 'meta', 'gone', 'revoked', '\\x00');
+    VALUES (1, 'meta', 'gone', 'revoked', '\\x00'), (1, 'meta', 'let go', 'disconnected', NULL);
     INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, currency, timezone, status,
                              last_synced_at, next_attempt_at)
     SELECT 1, c.id, c.platform, n::text, 'a', 'EUR', 'UTC', state, now() - make_interval(hours => hours),
            now() + make_interval(hours => rests)
-    FROM (VALUES ('grant 1', 'active', 1, NULL, 1), ('grant 1', 'active', 3, NULL, 2),
-                 ('grant 1', 'active', 11, 1, 3), ('grant 1', 'closed', 99, NULL, 4), ('gone', 'active', 99, NULL, 5)
+    FROM (VALUES ('grant 1', 'active', 1, NULL, 1), ('grant 1', 'active', 3, 48, 2),
+                 ('grant 1', 'active', 11, 1, 3), ('grant 1', 'closed', 99, NULL, 4), ('gone', 'active', 99, NULL, 5),
+                 ('let go', 'active', 99, NULL, 6)
          ) AS a (name, state, hours, rests, n)
     JOIN platform_credentials AS c USING (name)"""
 """A grant for each time to expiry, and accounts in every state."""
@@ -71,17 +72,22 @@ def test_grants_and_accounts_are_counted_and_labels_name_nobody(grants: Engine) 
     assert all(sample.labels.keys() == labels[sample.name] for sample in found.samples)
     texts = {value for sample in found.samples for value in sample.labels.values()}
     assert not {value for value in texts if "Hanok" in value or "grant" in value.replace("grants", "")}
-    assert found.values(of.GRANTS) == {("google", "active"): 7, ("meta", "revoked"): 1}
+    assert found.values(of.GRANTS) == {("google", "active"): 7, ("meta", "revoked"): 1, ("meta", "disconnected"): 1}
     assert found.values(of.GRANTS_BY_EXPIRY) == {("google", "no", bucket): 1 for bucket in EXPIRY_BUCKETS}
     assert found.values(of.ACCOUNTS) == {
         ("google", "active"): 2,
         ("google", "slow_lane"): 1,
         ("google", "closed"): 1,
         ("meta", "waiting"): 1,
+        ("meta", "disconnected"): 1,
     }
-    # Rounded to six minutes, because some seconds have passed since the rows were written.
-    hours = {labels: round(value / 3600, 1) for labels, value in found.values(of.SYNC_AGE).items()}
-    assert hours == {("google", "0.5"): 3.0, ("google", "0.9"): 9.4, ("google", "1"): 11.0}
+    # A time ahead of the clock is ignored, and the age counted from the connection.
+    ahead = "last_synced_at = now() + interval '2 days', created_at = now() - interval '11 hours'"
+    for change in ("status = status", ahead):
+        Tables(grants).execute(f"UPDATE ad_accounts SET {change} WHERE external_id = '3'")  # noqa: S608
+        # Rounded to six minutes, because some seconds have passed since the rows were written.
+        hours = {labels: round(age / 3600, 1) for labels, age in measured(grants).values(of.SYNC_AGE).items()}
+        assert hours == {("google", "0.5"): 3.0, ("google", "0.9"): 9.4, ("google", "1"): 11.0}
 
 
 def test_calls_add_up_and_reduce_the_quotas(engine: Engine) -> None:
@@ -89,9 +95,10 @@ def test_calls_add_up_and_reduce_the_quotas(engine: Engine) -> None:
     with Session(engine) as session, session.begin():
         add_calls(session, run_id, {GOOGLE: Calls(api=50, login=5, throttled=1), META: Calls()})
         add_calls(session, run_id, {GOOGLE: Calls(api=30), META: Calls(api=7, used_percent=60.0)})
+        add_calls(session, run_id, {META: Calls(login=2)})
         add_calls(session, uuid4(), {META: Calls(api=1), TIKTOK: Calls(api=9, used_percent=101.0)})
     found = measured(engine)
-    calls = {("google", "api"): 80, ("google", "login"): 5, ("meta", "api"): 8, ("meta", "login"): 0}
+    calls = {("google", "api"): 80, ("google", "login"): 5, ("meta", "api"): 8, ("meta", "login"): 2}
     assert found.values(of.CALLS) == calls | {("tiktok", "api"): 9, ("tiktok", "login"): 0}
     assert found.values(of.THROTTLES) == {("google",): 1, ("meta",): 0, ("tiktok",): 0}
     assert found.values(of.QUOTA_LEFT) == {
@@ -104,6 +111,9 @@ def test_calls_add_up_and_reduce_the_quotas(engine: Engine) -> None:
     later = measured(engine)
     assert later.values(of.QUOTA_LEFT) == {("google", "calls_a_day"): 1.0, ("tiktok", "calls_a_day"): 1.0}
     assert later.values(of.CALLS) == found.values(of.CALLS)
+    with Session(engine) as session, session.begin():
+        add_calls(session, run_id, {META: Calls(api=1)})
+    assert measured(engine).values(of.QUOTA_LEFT)["meta", "said_by_platform"] == 0.4, "the run is of now"
 
 
 def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
@@ -112,7 +122,7 @@ def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
     assert rows.keys() == sizes.keys()
     assert {table for (table,) in rows} == {*Base.metadata.tables, "sivera_alembic_version"}
-    assert rows["ad_accounts",] == 5
+    assert rows["ad_accounts",] == 6
     assert all(size > 0 for size in sizes.values())
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())
 

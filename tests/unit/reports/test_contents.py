@@ -74,6 +74,19 @@ def test_a_report_uses_its_team_s_language_and_adds_neither_currencies_nor_ratio
     assert CONVERSIONS[PlatformName.META][is_korean].format(actions="lead") in words(books.page())
 
 
+def test_a_campaign_belongs_to_its_account_and_one_that_is_not_listed_has_its_id_as_name(books: Books) -> None:
+    team = books.team()
+    for name in ("Shop", "Store"):
+        account = books.account(team, name=name)
+        books.add_campaign(account, "c1", name=f"Brand of {name}")
+        books.ran(account, spend=10)
+    books.ran(account, spend=5, campaign="c9")
+    books.run(**TODAY)
+    rows = [row for row in books.table() if (row["level"], row["period"]) == ("campaign", "day")]
+    found = sorted((row["account"], row["campaign"], row["spend"]) for row in rows)
+    assert found == [("Shop", "Brand of Shop", "10"), ("Store", "Brand of Store", "10"), ("Store", "c9", "5")]
+
+
 def test_every_text_exists_in_every_language() -> None:
     for texts in TEXTS.values():
         assert len(texts) == len(Language)

@@ -123,19 +123,24 @@ def test_an_account_without_spend_makes_a_sum_incomplete_until_it_is_read(books:
 
 
 def test_a_campaign_without_reports_is_unknown_and_never_zero(books: Books) -> None:
-    amazon = books.account(books.team(), PlatformName.AMAZON)
+    team = books.team()
+    amazon, closed = (books.account(team, PlatformName.AMAZON, name=name) for name in ("Shop", "Closed"))
+    books.execute("UPDATE ad_accounts SET status = 'closed' WHERE id = :id", id=closed)
     books.ran(amazon, DAY, 10)
-    for name, start, end in (
-        ("One ad group", date(2026, 11, 1), None),
-        ("Tomorrow", DAY + ONE_DAY, None),
-        ("Long over", date(2026, 1, 1), date(2026, 2, 1)),
-    ):
-        books.add_campaign(amazon, name, name=name, is_reported=False, start_date=start, end_date=end)
+    others: dict[str, dict[str, object]] = {
+        "Tomorrow": {"start_date": DAY + ONE_DAY},
+        "Seen tomorrow": {"first_seen_at": NEXT_MORNING},
+        "Long over": {"start_date": date(2026, 1, 1), "end_date": date(2026, 2, 1)},
+        "Removed": {"first_seen_at": NEXT_MORNING - ONE_DAY, "status": "removed"},
+    }
+    for name, facts in others.items():
+        books.add_campaign(amazon, name, name=name, is_reported=False, **facts)
+    for account, name in ((amazon, "One ad group"), (closed, "Of a closed account")):
+        books.add_campaign(account, name, name=name, is_reported=False, first_seen_at=NEXT_MORNING - ONE_DAY)
     books.run(**TODAY)
     assert set(periods(books, "campaign", campaign="One ad group").values()) == {("", "not_reported", "")}
     assert periods(books)["day"] == ("10", "whole", "")
     text = words(books.page())
     assert "One ad group Amazon Ads · Shop unknown" in text
-    assert "report no figures for 1 campaigns" in text
-    assert "Tomorrow" not in text
-    assert "Long over" not in text
+    assert "report no figures: 1. The sums" in text
+    assert not [name for name in (*others, "Of a closed account") if name in text]

@@ -41,6 +41,8 @@ def test_only_reports_of_restated_days_are_written_again(books: Books) -> None:
     assert changed == ["team-1/2026/11/2026-11-23.csv", "team-1/2026/11/2026-11-23.html"]
     assert len(books.rows("SELECT * FROM reports")) == 4
 
+    books.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE day = :day", day=DAY)
+    assert books.written(check_restated=True, **TODAY)[1] == [23, 24, 25], "a currency changes the figures"
     books.execute("DELETE FROM campaign_daily_metrics WHERE day = :day", day=DAY)
     books.next_day(20)
     assert books.written(**TODAY)[1] == [23, 24, 25], "after a pause, reports with deleted figures are revised too"
@@ -71,11 +73,11 @@ def test_the_next_run_writes_what_the_deadline_left(books: Books) -> None:
     late, early = ReportTally(plan), ReportTally(plan)
     late.add(team, write_reports(books.deps(), team, 0.0))
     assert late.restating() == (), "missing reports come first"
-    assert late.summary().sentence == "0 reports written for 0 of 1 teams, 1 teams put off to the next run"
+    assert late.summary().sentence == "0 reports written for 0 of 1 team, 1 team put off to the next run"
     early.add(team, write_reports(books.deps(), team, math.inf))
     assert early.restating() == (team,)
     early.add(team, revise_reports(books.deps(), team, 0.0))
-    assert early.summary().sentence == "1 reports written for 1 of 1 teams, 1 teams put off to the next run"
+    assert early.summary().sentence == "1 report written for 1 of 1 team, 1 team put off to the next run"
     books.ran(books.account(1, name="Late"), spend=2)
     assert books.written(**TODAY) == ([], [23])
 
