@@ -194,7 +194,7 @@ def test_days_with_spend_are_held_if_a_reply_has_zeros_or_no_rows_for_them(
         world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, operation, field=field, value=value))
     for _ in ("zeros", "no rows"):
         held = stage.sync(due)
-        assert [note.partition(":")[0] for note in held.notes if "days with spend" in note] == ["Metrics", "Totals"]
+        assert [note.partition(":")[0] for note in held.notes if "lacks the spend" in note] == ["Metrics", "Totals"]
         assert (held.outcome, stage.contents()["metrics"], totals()) == (Outcome.SYNCED, metrics, spent)
         world.faults.clear()
         for campaign, n in product(account.campaigns.values(), range(-1, 40)):
