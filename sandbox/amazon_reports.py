@@ -1,13 +1,14 @@
 """Amazon's reports in the sandbox: their types, requests, rows and descriptions."""
 
 import base64
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sandbox.accounts import Account
 from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, state
@@ -35,6 +36,7 @@ REPORT_TYPES = {
     SD: ReportType("sdCampaigns", 65, ("purchasesClicks", "purchases", "salesClicks", "sales")),
 }
 MAX_REPORT_DAYS = 31
+AdProduct = Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class Report:
     """A requested report; `requested` is in Unix seconds, and `number` distinguishes reports of the same request."""
 
     profile_id: str
-    product: str
-    since: str
-    until: str
-    columns: Sequence[str]
+    product: AdProduct
+    since: date
+    until: date
+    columns: tuple[str, ...]
     requested: int
     number: int
 
@@ -71,7 +73,7 @@ class Report:
 
 
 class _Configuration(CamelCase):
-    ad_product: Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
+    ad_product: AdProduct
     report_type_id: str
     group_by: tuple[Literal["campaign"]]
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -102,8 +104,7 @@ class ReportRequest(CamelCase):
             )
         if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
             raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
-        days = str(since), str(until)
-        return Report(account.id, wanted.ad_product, *days, wanted.columns, int(now.timestamp()), number)
+        return Report(account.id, wanted.ad_product, since, until, wanted.columns, int(now.timestamp()), number)
 
 
 def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
@@ -111,8 +112,7 @@ def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
     account = world.account(PlatformName.AMAZON, report.profile_id)
     names = (*COLUMNS, *REPORT_TYPES[report.product].attributed)
     reported = (c for c in account.campaigns.values() if c.product == report.product and not c.single_ad_group)
-    window = date.fromisoformat(report.since), date.fromisoformat(report.until)
-    for campaign, day, figures in world.days(account, reported, *window):
+    for campaign, day, figures in world.days(account, reported, report.since, report.until):
         conversions, value = as_number(figures.conversions), as_number(figures.conversion_value)
         values = (
             *(str(day), int(campaign.id), campaign.name, state(campaign)),
@@ -131,8 +131,8 @@ def described(report: Report, status: str, **changes: str) -> dict[str, Any]:
     return {
         "reportId": report.id,
         "status": status,
-        "startDate": report.since,
-        "endDate": report.until,
+        "startDate": str(report.since),
+        "endDate": str(report.until),
         "configuration": {**configuration, "groupBy": ["campaign"], "columns": report.columns, "filters": None},
         "createdAt": requested,
         "updatedAt": requested,

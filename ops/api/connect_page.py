@@ -91,7 +91,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "일부 권한이 선택되지 않았습니다. 링크를 다시 열고 모든 권한을 선택한 채로 두세요.",
     ),
     Refusal.NO_ACCOUNTS: (
-        "This user has no access to an ad account. Open the link again and log in as a user who has.",
+        "This user has no access to an ad account. Open the link again and log in as a user who has it.",
         "이 사용자는 접근할 수 있는 광고 계정이 없습니다. 링크를 다시 열고, 광고 계정이 있는 사용자로 로그인해 주세요.",
     ),
     Refusal.APP_REFUSED: (

@@ -228,7 +228,7 @@ def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) ->
     if grant.status != account_queries.ACTIVE or grant.platform not in set(PlatformName):
         return "not automatically"
     window = rules.FACTS[PlatformName(grant.platform)].window
-    proven_at = grant.last_renewed_at or grant.created_at
+    proven_at = grant.last_renewed_at or now - rules.PROOF_EVERY
     due = grant.expires_at - window if grant.expires_at else proven_at + rules.PROOF_EVERY
     if is_in_doubt:  # as soon as the lease of the unfinished attempt is over
         due = min(due, grant.lease_until or due)

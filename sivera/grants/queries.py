@@ -172,7 +172,6 @@ def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequen
     """
     grant, now = PlatformCredential, func.now()
     window = case({name: literal(length, Interval) for name, length in windows.items()}, value=grant.platform)
-    proven_at = func.coalesce(grant.last_renewed_at, grant.created_at)
     return session.execute(
         select(grant.id, grant.platform, Team.name.label("team"), grant.name, grant.generation)
         .join(Team, Team.id == grant.team_id)
@@ -184,7 +183,7 @@ def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequen
             IS_FREE,
             or_(
                 grant.expires_at < now + window,
-                and_(grant.expires_at.is_(None), proven_at < now - PROOF_EVERY),
+                and_(grant.expires_at.is_(None), _not_since(grant.last_renewed_at, PROOF_EVERY)),
                 _IN_DOUBT,
             ),
         )

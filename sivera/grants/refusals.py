@@ -23,7 +23,7 @@ class Refusal(Enum):
 
     DENIED = "Access was denied on the consent page. Start again and allow it."
     SCOPE_MISSING = "The consent does not let us read ads. Start again and leave every permission ticked."
-    NO_ACCOUNTS = "This user has no access to an ad account. Start again and log in as a user who has."
+    NO_ACCOUNTS = "This user has no access to an ad account. Start again and log in as a user who has it."
     APP_REFUSED = "The platform refuses our application. Check its keys, its approval and its scopes."
     WRONG_REDIRECT = "The redirect is not registered with our application. Register exactly this address there."
     CODE_REFUSED = "The platform rejects its own code, which has expired or was used before. Start again."

@@ -219,7 +219,7 @@ def add_strikes(session: Session, credential_ids: Sequence[int]) -> Sequence[Row
     """
     grant, today = PlatformCredential, func.current_date()
     is_failing = (grant.id.in_(credential_ids), grant.status == ACTIVE, grant.failures > 0)
-    is_new = or_(grant.last_strike_on.is_(None), grant.last_strike_on < today)
+    is_new = grant.last_strike_on.is_distinct_from(today)  # a day ahead of the clock is not ours
     struck = update(grant).where(*is_failing, is_new).values(strikes=grant.strikes + 1, last_strike_on=today)
     return session.execute(struck.returning(grant.id, grant.generation, grant.strikes)).all()
 

@@ -62,7 +62,7 @@ STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """All states: Amazon deletes nothing, it only archives."""
 REPORT_ID = re.compile(r"[!-~]{1,500}")
 """Fit to be stored and sent again; Amazon does not document more."""
-DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
+DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]{1,500})", re.ASCII)
 OTHER_REPORT_SECONDS = 1800.0
 """The wait while Amazon prepares another report that it mistakes for ours."""
 PRODUCT = {product.name: product for product in PRODUCTS}

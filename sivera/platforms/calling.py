@@ -42,7 +42,7 @@ MAX_CONNECTIONS = 64
 PROXY_REFUSED = 407
 """Sent by a proxy that wants a user and a password, never by a platform (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
-"""The longest wait, even if a header asks for more."""
+"""The longest wait, even if a platform asks for more."""
 MAX_QUOTE, MAX_SEARCHED = 100, 4_000
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
 """The meaning of HTTP 404 with a page."""

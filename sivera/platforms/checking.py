@@ -154,10 +154,8 @@ def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None
     elif odd:
         verdict, why = Verdict.UNEXPECTED, odd[0].why
     elif max(exchange.seconds or 0 for exchange in exchanges) > SLOW_SECONDS:
-        verdict, why = (
-            Verdict.SLOW,
-            f"took over {SLOW_SECONDS:g} seconds; calls time out after {READ_TIMEOUT_SECONDS:g}",
-        )
+        verdict = Verdict.SLOW
+        why = f"took over {SLOW_SECONDS:g} seconds; calls time out after {READ_TIMEOUT_SECONDS:g}"
     elif refused:
         why = f"{len(refused)} of {len(exchanges)} were answered HTTP {refused[0]}"
     shown = exchanges[-1] if error is not None else max(exchanges, key=lambda exchange: exchange.rows)

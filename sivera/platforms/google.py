@@ -208,7 +208,7 @@ class GoogleAds(PlatformClient):
     def _call(
         self, tokens: TokenSource, method: str, path: str, subject: Subject, manager_id: str | None = None, **body: Any
     ) -> Any:
-        """Return the body of a reply."""
+        """Make a call, and return the body of the reply."""
 
         def build(token: str) -> httpx.Request:
             headers = {"Authorization": f"Bearer {token}"}

@@ -20,7 +20,7 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, quote
+from sivera.platforms.calling import LONGEST_WAIT_SECONDS, Reply, quote
 from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
@@ -125,7 +125,8 @@ def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any
     quota = next((found for found in details if isinstance(found, dict)), {})
     delay = _DURATION.fullmatch(str(quota.get("retryDelay")))
     scope = ThrottleScope.ACCOUNT if quota.get("rateScope") == "ACCOUNT" else ThrottleScope.PLATFORM
-    return Throttled(PlatformName.GOOGLE, sentence, code, float(delay[1]) if delay else DEFAULT_WAIT_SECONDS, scope)
+    seconds = min(float(delay[1]), LONGEST_WAIT_SECONDS) if delay else DEFAULT_WAIT_SECONDS
+    return Throttled(PlatformName.GOOGLE, sentence, code, seconds, scope)
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

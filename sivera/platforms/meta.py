@@ -17,6 +17,7 @@ from sivera.platforms.meta_errors import (
     ABOUT_TOKEN,
     ABOUT_USER,
     TooMuchData,
+    absent_among,
     error_of,
     is_absence,
     refuses_deleted,
@@ -135,7 +136,13 @@ class MetaAds(PlatformClient):
 
         def ask(asked: Sequence[str]) -> list[str]:
             params = {"ids": ",".join(asked), "fields": "effective_status"}
-            reply = self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects")))
+            try:
+                reply = self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects")))
+            except PlatformError as error:
+                if not (unknown := absent_among(error, asked)):
+                    raise
+                rest = [each for each in asked if each not in unknown]
+                return [*unknown, *(ask(rest) if rest else ())]
             body = body_of(reply)
             if not reply.body.keys() <= set(asked):
                 raise body.invalid("ids")

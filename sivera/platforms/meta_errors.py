@@ -4,7 +4,8 @@ Sources of the codes: `graph-api/guides/error-handling`, `graph-api/overview/rat
 `marketing-api/reference`. The HTTP status says little: an expired token and a throttled account are both 400.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, quote, trouble_of
+from sivera.platforms.calling import LONGEST_WAIT_SECONDS, Reply, quote, trouble_of
 from sivera.platforms.rows import code_of, field_of
 from sivera.values import PlatformName
 
@@ -172,6 +173,12 @@ def is_absence(error: PlatformError) -> bool:
     return error.code in ("/".join(map(str, NO_SUCH_OBJECT)), str(NO_ALIAS)) or NO_ALIAS_PHRASE in error.message
 
 
+def absent_among(error: PlatformError, ids: Sequence[str]) -> frozenset[str]:
+    """Return the objects that the error says do not exist; none if it does not name them."""
+    named = re.findall(r"[0-9]+", error.message) if is_absence(error) else ()
+    return frozenset(named) & frozenset(ids)
+
+
 def app_usage(headers: Mapping[str, str]) -> float:
     """Return how much of our app's quota is used, in percent; 0 if no header says so."""
     insights = _header(headers, "x-fb-ads-insights-throttle").get("app_id_util_pct")
@@ -190,7 +197,7 @@ def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
         for entry in entries if isinstance(entries, list) else ():
             minutes = entry.get("estimated_time_to_regain_access") if isinstance(entry, dict) else None
             waits.append(60 * _number(minutes))
-    return max(waits) or ACCOUNT_WAIT_SECONDS
+    return min(max(waits), LONGEST_WAIT_SECONDS) or ACCOUNT_WAIT_SECONDS
 
 
 def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:

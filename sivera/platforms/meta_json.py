@@ -95,10 +95,9 @@ def campaign_of(account: AdAccount, row: Record) -> Campaign:
 
 
 def _budget(row: Record, currency: str) -> Budget:
-    """Read the campaign's budget: absent and "0" mean not set. Without any, the ad sets have budgets."""
+    """Read the campaign's budget: absent and zero mean not set. Without any, the ad sets have budgets."""
     for field, kind in BUDGETS.items():
-        if row.get(field) not in (None, "0"):
-            amount = Decimal(row.count(field))
+        if row.get(field) is not None and (amount := Decimal(row.count(field))):
             return Budget(kind=kind, amount=amount if currency in OFFSET_ONE else amount / 100, currency=currency)
     return Budget(kind=BudgetKind.LOWER_LEVEL, currency=currency)
 

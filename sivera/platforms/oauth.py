@@ -22,10 +22,7 @@ LONGEST_LIFE_SECONDS = 400 * 24 * 3600
 OAUTH_ERRORS: Verdicts = {
     "invalid_client": (Misconfigured, "refuses our client id or secret; correct the keys of the app"),
     "unauthorized_client": (Misconfigured, "does not let our application get tokens; check the keys of the app"),
-    "unsupported_grant_type": (
-        Misconfigured,
-        "does not support our type of grant; check the keys and the base URL of the app",
-    ),
+    "unsupported_grant_type": (Misconfigured, "knows no such grant type; check the keys and the base URL of the app"),
     "server_error": (Unavailable, "cannot issue tokens at the moment"),
     "temporarily_unavailable": (Unavailable, "cannot issue tokens at the moment"),
 }

@@ -16,7 +16,7 @@ MAX_PAGES = 10_000
 MAX_EMPTY_PAGES = 20
 """This many pages in a row without a new row are an error."""
 MOST_UNREAD = 3
-"""If this many days cannot be read, and fewer could, the others are not tried."""
+"""If this many days cannot be read, the others are not tried; of totals, only if fewer could be read."""
 
 
 def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:

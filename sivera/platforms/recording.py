@@ -61,7 +61,7 @@ class Recorder:
 
     def __init__(self, http: httpx.Client, base_url: str | None = None) -> None:
         self.exchanges: list[Exchange] = []
-        self._base = urlsplit(base_url or "").path
+        self._base = urlsplit(base_url or "").path.rstrip("/")
         http.event_hooks = {"request": [self._sent], "response": [self._answered]}
 
     def _sent(self, request: httpx.Request) -> None:

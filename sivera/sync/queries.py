@@ -50,7 +50,7 @@ _REMOVE = text("""
     UPDATE campaigns SET status = 'removed', missing_since = NULL, changed_at = :now
     WHERE account_id = :account AND external_id = ANY(:ids)""")
 _HOLD = text("""
-    UPDATE campaigns SET missing_since = coalesce(missing_since, :now)
+    UPDATE campaigns SET missing_since = least(missing_since, :now)
     WHERE account_id = :account AND external_id = ANY(:ids)""")
 
 
@@ -94,7 +94,7 @@ _REPLACE = text(f"""
             AND known.campaign_id = lacking.campaign_id AND known.day = lacking.day
         RETURNING 1
     ), held AS (
-        UPDATE campaign_daily_metrics AS known SET missing_since = coalesce(missing_since, :now) FROM lacking
+        UPDATE campaign_daily_metrics AS known SET missing_since = least(missing_since, :now) FROM lacking
         WHERE NOT is_over AND account_id = :account_id
             AND known.campaign_id = lacking.campaign_id AND known.day = lacking.day
         RETURNING 1
@@ -144,7 +144,7 @@ _END_TOTALS = text("""
     UPDATE account_daily_totals AS t
     SET spend = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.spend END,
         unattributed = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.unattributed END,
-        missing_since = CASE WHEN t.missing_since <= :agreed THEN NULL ELSE coalesce(t.missing_since, :now) END,
+        missing_since = CASE WHEN t.missing_since <= :agreed THEN NULL ELSE least(t.missing_since, :now) END,
         changed_at = CASE WHEN t.missing_since <= :agreed THEN :now ELSE t.changed_at END
     WHERE t.account_id = :account AND t.day BETWEEN :since AND :until AND t.spend <> 0
         AND t.day NOT IN (SELECT day FROM json_to_recordset(CAST(:rows AS json)) AS listed (day date))

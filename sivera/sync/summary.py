@@ -118,8 +118,7 @@ def held_campaigns(held: int, account_id: int) -> str:
 
 def held_days(held: int) -> str:
     """Say that days with spend wait to be confirmed as zero."""
-    days = counted(held, "stored day")
-    return f"The reply has no spend for {days} with spend. Nothing is removed until one an hour later agrees"
+    return f"The reply lacks the spend of {counted(held, 'stored day')}. It stays until a reply an hour later agrees"
 
 
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:

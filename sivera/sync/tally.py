@@ -67,7 +67,7 @@ class SyncTally:
         overdue = [
             one.news(
                 f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC, because {one.platform.value} "
-                "throttled them or they ran out of time."
+                "throttled the runs, or they ran out of time."
             )
             for one in unreached
             if one.overdue_since

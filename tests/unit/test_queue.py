@@ -38,8 +38,9 @@ def test_platforms_take_turns() -> None:
 
 def test_a_platform_that_takes_no_calls_is_passed_over_and_comes_back() -> None:
     run = Run(2, 2)
-    run.breaker.open(GOOGLE, 30)
-    assert (run.take(10), run.queue.seconds_to_wait()) == ([100, 101], 30)
+    for seconds in (30, 5):
+        run.breaker.open(GOOGLE, seconds)
+    assert (run.take(10), run.queue.seconds_to_wait()) == ([100, 101], 30), "the longer wait counts"
     run.seconds += 30
     assert (run.queue.seconds_to_wait(), run.take(10)) == (0, [0, 1])
 
@@ -96,11 +97,10 @@ def test_a_call_that_is_put_off_says_what_it_waits_for() -> None:
 
 def test_unanswered_calls_are_an_outage_only_in_a_row() -> None:
     run = Run(0, 0)
-    for answered in (*[False] * (OUTAGE_AFTER - 1), True):
+    for answered in (*[False] * (OUTAGE_AFTER - 1), True, *[False] * (OUTAGE_AFTER - 1)):
         run.breaker.record(META, answered=answered)
     assert run.breaker.seconds_left(META) == 0
-    for _ in range(OUTAGE_AFTER):
-        run.breaker.record(META, answered=False)
+    run.breaker.record(META, answered=False)
     assert (run.breaker.seconds_left(META), run.breaker.seconds_left(GOOGLE)) == (OUTAGE_SECONDS, 0)
     run.seconds += OUTAGE_SECONDS
     run.breaker.record(META, answered=False)

@@ -169,7 +169,10 @@ def test_a_refusal_says_what_to_do_in_the_language_of_the_browser(
 
 def test_a_form_that_another_site_sends_starts_nothing(stage: Stage, visitor: Visitor) -> None:
     link = visitor.link()
-    for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}, {"more": "x" * 20_000}):
+    proof = re.search('name="proof" value="([0-9a-f]+)"', visitor.get(link).text)
+    assert proof
+    assert 'name="proof"' in visitor.http.post(link, data={"proof": proof[1], "more": "x" * 20_000}).text, "too long"
+    for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}):
         response = visitor.http.post(link, data=form)
         assert (response.status_code, 'name="proof"' in response.text) == (200, True)
         assert ("blocks cookies" in response.text) is ("proof" in form)

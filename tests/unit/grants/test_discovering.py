@@ -58,6 +58,8 @@ def test_a_grant_that_cannot_be_listed_stays_due_and_lets_the_others_go_first(st
     world.faults.clear()
     find(stage, META, broken)
     assert due(stage) == []
+    empty = stage.connect(world.add_grant(META, accounts=0), team="Nari")
+    assert due(stage) == [empty.credential_id], "it may reach an account soon"
 
 
 def test_the_end_of_data_access_stays_if_a_listing_lacks_it(stage: Stage, world: World) -> None:

@@ -11,7 +11,7 @@ from sandbox.tokens import Grant
 from sandbox.world import World
 from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
-from sivera.errors import ConfigurationError, LeftAlone, SiveraError
+from sivera.errors import ConfigurationError, LeftAlone, SiveraError, Unavailable
 from sivera.grants.refreshing import (
     DueGrant,
     RefreshOptions,
@@ -95,6 +95,8 @@ def test_grants_in_doubt_come_first_and_then_the_next_to_expire(stage: Stage) ->
                   deadline) VALUES (:id, 'meta', 1, 'f', 'dead', now())"""
     stage.execute(in_doubt, id=ids[3])
     assert plan(stage) == [ids[3], ids[1], ids[2], ids[0]]
+    set_column(stage, ids[1], "lease_until = now() + interval '1 minute', lease_owner = 'another'")
+    assert plan(stage) == [ids[3], ids[2], ids[0]]
 
 
 def test_each_platform_has_its_window_and_a_run_can_be_limited_to_platforms_and_teams(stage: Stage) -> None:
@@ -114,8 +116,11 @@ def test_each_platform_has_its_window_and_a_run_can_be_limited_to_platforms_and_
 
 
 def test_a_token_that_does_not_expire_is_checked_once_a_day(stage: Stage, world: World) -> None:
-    grant, _ = connect(stage, TIKTOK, "Hanok")
+    grant, id_ = connect(stage, TIKTOK, "Hanok")
     assert not plan(stage)
+    set_column(stage, id_, "last_renewed_at = now() + interval '2 days'")
+    assert plan(stage) == [id_], "a time ahead of the clock is ignored"
+    set_column(stage, id_, "last_renewed_at = now()")
     stage.pass_time(PROOF_EVERY)
     calls = world.faults.count(TIKTOK)
     assert run(stage).summary().sentence == "1 of 1 grant renewed"
@@ -159,6 +164,16 @@ def test_a_failure_of_our_database_is_not_an_outage_of_the_platform(stage: Stage
     assert tally.summary().total.failed == 6
 
 
+def test_a_platform_that_renews_a_grant_and_then_is_silent_has_not_recovered(stage: Stage) -> None:
+    deps, tally = stage.renewal_dependencies(), RefreshTally(GRANTS[:1])
+    tally.add(GRANTS[0], Unavailable(META, "did not answer"))
+    assert judge_failures(deps, tally, {META}) == (META,)
+    tally.add(GRANTS[0], Result.RENEWED)
+    for silent, reported in (({META}, 1), (set[PlatformName](), 2)):
+        assert judge_failures(deps, tally, silent) == ()
+        assert len(events(stage)) == reported
+
+
 def test_after_four_days_of_failures_a_human_is_asked_once_and_a_renewal_resets_the_count(
     stage: Stage, world: World
 ) -> None:
@@ -166,6 +181,7 @@ def test_after_four_days_of_failures_a_human_is_asked_once_and_a_renewal_resets_
     grant, id_ = connect(stage, AMAZON, "Unlucky")
     for n in range(2):
         connect(stage, AMAZON, f"Team {n}")
+    set_column(stage, id_, "last_strike_on = current_date + 9")  # ahead of the clock
     for days in (3, 4):
         refresh = world.issue_refresh(grant).replace("|", "%7C")
         world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token", match=refresh))

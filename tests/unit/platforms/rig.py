@@ -85,6 +85,10 @@ class Reader:
     def renew(self) -> values.GrantTokens:
         return self.client.renew(held(TOKEN, SECRET))
 
+    def revoke(self, tokens: values.GrantTokens) -> None:
+        assert isinstance(self.client, base.Revokes)
+        self.client.revoke(tokens)
+
     def questions(self) -> dict[str, Callable[[], object]]:
         """Every question that a client can be asked."""
         is_prompt = isinstance(self.client, base.AnswersAtOnce)

@@ -70,8 +70,9 @@ def test_a_listing_names_the_regions_that_refused_the_grant_or_failed(
 def test_an_error_in_every_region_is_raised(spread: Rig) -> None:
     with refused(TokenRejected):
         spread.client.list_accounts(static(AMAZON, "Atza|pasted"))
-    spread.fault(FaultKind.STATUS, "accounts", status=503)
-    with refused(Unavailable):
+    spread.fault(FaultKind.STATUS, "accounts", match="/fe/", status=503)
+    spread.fault(FaultKind.STATUS, "accounts", status=403)
+    with refused(Unavailable):  # the region that failed may be that of the accounts
         spread.accounts()
 
 
@@ -207,6 +208,7 @@ def test_a_report_that_failed_or_is_unknown_is_lost(rig: Rig) -> None:
     for lost in (failed, gone, retired):
         with refused(ReportLost):
             rig.collect(lost)
+    assert "/gone%3F" in [text for _, operation, text in rig.world.faults.log if operation == "report-status"][-1]
 
 
 @pytest.mark.parametrize(

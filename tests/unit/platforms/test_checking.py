@@ -18,7 +18,7 @@ STEPS = {"ad accounts", "campaigns", "campaigns that changed", "metrics of a day
 
 
 def checked(rig: Rig, url: str | None = None, known: bool = False) -> list[Check]:
-    client, recorder = open_recorded(rig.platform, app_at(url or rig.url))
+    client, recorder = open_recorded(rig.platform, app_at(url or f"{rig.url}/"))
     with closing(client):
         checker = Checker(client, recorder, rig.tokens, [rig.account] if known else [])
         return list(checker.run(rig.world.clock.now()))

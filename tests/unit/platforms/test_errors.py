@@ -189,14 +189,18 @@ def quota(**details: str) -> Any:
 
 
 BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{"estimated_time_to_regain_access":4}]}'
+DAY_SECONDS = 24 * 3600
 ACCOUNT, PLATFORM, USER = ThrottleScope.ACCOUNT, ThrottleScope.PLATFORM, ThrottleScope.USER
 WAITS: list[tuple[ErrorOf, Any, dict[str, str], float, ThrottleScope]] = [
     (google.ads_error, quota(rateScope="ACCOUNT", retryDelay="12s"), {}, 12, ACCOUNT),
     (google.ads_error, quota(rateScope="DEVELOPER", retryDelay="7.250s"), {}, 7.25, PLATFORM),
     (google.ads_error, quota(rateScope="UNKNOWN", retryDelay="later"), {}, 60, PLATFORM),
     (google.ads_error, quota(), {}, 60, PLATFORM),
+    (google.ads_error, quota(rateScope="ACCOUNT", retryDelay=f"{10**400}s"), {}, DAY_SECONDS, ACCOUNT),
     (amazon.error_of, None, {"Retry-After": "12"}, 12, ThrottleScope.ENDPOINT),
+    (amazon.error_of, None, {"Retry-After": "1e99"}, DAY_SECONDS, ThrottleScope.ENDPOINT),
     (tiktok_call, {"message": "slow down"}, {"Retry-After": "7"}, 7, PLATFORM),
+    (meta_account, {"error": {"code": 17, "error_subcode": 2446079}}, {}, 300, ACCOUNT),
     *(
         (meta_account, {"error": {"code": code}}, headers, seconds, scope)
         for code, headers, seconds, scope in (
@@ -206,6 +210,8 @@ WAITS: list[tuple[ErrorOf, Any, dict[str, str], float, ThrottleScope]] = [
             (80000, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 19 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
             (80004, {"X-Business-Use-Case-Usage": BUSINESS % '"soon"'}, 4 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
             (17, {"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":45}'}, 45, USER),
+            (17, {"X-Ad-Account-Usage": '{"reset_time_duration":1e300}'}, DAY_SECONDS, USER),
+            (80004, {"X-Business-Use-Case-Usage": BUSINESS % 10**7}, DAY_SECONDS, ThrottleScope.ACCOUNT_ENDPOINT),
             (613, {}, 300, ACCOUNT),
             (32, {"X-Ad-Account-Usage": "not JSON", "X-Business-Use-Case-Usage": "[1]"}, 300, USER),
             (80014, {"X-Business-Use-Case-Usage": '{"1":{"a":1},"2":[3]}'}, 300, ThrottleScope.ACCOUNT_ENDPOINT),

@@ -20,9 +20,11 @@ from sivera.errors import (
     Throttled,
     ThrottleScope,
     Unavailable,
+    Unreached,
 )
 from sivera.platforms.google import NAMES_PER_QUERY
 from sivera.values import BudgetKind, CampaignListing, DateWindow, Period
+from tests.conftest import NOW
 from tests.unit.platforms.conftest import NewRig
 from tests.unit.platforms.rig import ACCOUNT, GOOGLE, TOKEN, Canned, Rig, app_at, ours, refused
 from tests.unit.platforms.test_errors import failure
@@ -121,6 +123,13 @@ def test_a_throttle_of_our_application_ends_the_listing(rig: Rig) -> None:
         rig.accounts()
 
 
+def test_a_lost_connection_ends_the_listing() -> None:
+    rows = [{"results": [{"customerClient": {"level": "0", **ROWS["google account"]}}], "fieldMask": "x"}]
+    customers = {"resourceNames": ["customers/1", "customers/2"]}
+    with refused(Unreached):
+        Canned(GOOGLE, customers, rows, httpx.ConnectError("unplugged")).accounts()
+
+
 def test_an_account_that_lost_its_direct_access_is_found_through_the_manager(rig: Rig) -> None:
     [before] = [a for a in rig.accounts().accounts if a.external_id == rig.site.id]
     rig.grant.only_through_manager = True
@@ -179,6 +188,12 @@ def test_a_listing_without_changes_costs_one_call_and_one_since_long_ago_is_full
     assert (rig.calls("changes"), rig.calls("campaigns")) == (1, 0)
     listing = changes_since(rig, timedelta(days=90))
     assert (len(listing.campaigns), listing.complete) == (8, True)
+
+
+def test_a_refusal_of_the_changes_is_an_error() -> None:
+    refusal = httpx.Response(400, json=failure(400, "changeStatusError", "A_NEW_ONE"))
+    with refused(InvalidRequest):
+        Canned(GOOGLE, refusal, [{"fieldMask": "x"}]).campaigns(changed=Period(since=NOW, until=NOW))
 
 
 def test_every_campaign_that_shares_a_changed_budget_is_listed(rig: Rig) -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from sivera.errors import InvalidReply, InvalidRequest, PlatformError, Unavailable
 from sivera.platforms.google import CHANGE_LIMIT
+from sivera.platforms.google_login import GoogleLogin
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.tiktok import RowsMissing
 from sivera.values import DateWindow, Period, PlatformName, ReportRequest
 from tests.conftest import NOW
+from tests.consents import REDIRECT
 from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, SECRET, TIKTOK, WINDOW, Canned, held, refused
 from tests.unit.platforms.test_rows import ROWS
 
@@ -90,7 +92,10 @@ ODD_REPLIES: dict[str, list[tuple[PlatformName, tuple[Any, ...]]]] = {
     ],
     "metrics": [
         *((AMAZON, ({"reportId": id_, "status": "PENDING"},)) for id_ in (7, "", "\ud83d", "a\x00b", "r" * 5_000)),
-        (AMAZON, (httpx.Response(425, json={"code": "425", "detail": "duplicate"}),)),
+        *(
+            (AMAZON, (httpx.Response(425, json={"code": "425", "detail": f"duplicate{of}"}),))
+            for of in ("", " of : ", " of : \u0663\u0664")
+        ),
         (TIKTOK, (CUT_REPORT, tiktok_page([FIRST], total=2), tiktok_page([]))),
     ],
     "renewal": [
@@ -225,6 +230,26 @@ def test_google_lists_all_campaigns_of_an_account_in_an_unknown_time_zone() -> N
 def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -> None:
     renewed = Canned(platform, ok(NEW) if platform is TIKTOK else NEW).renew()
     assert (renewed.access_token.get_secret_value(), renewed.refresh_token) == ("new", held("x", SECRET).refresh_token)
+
+
+def test_a_consent_without_a_refresh_token_is_an_invalid_reply() -> None:
+    for canned in (Canned(GOOGLE, NEW | {"scope": GoogleLogin.scope}), Canned(AMAZON, NEW)):
+        login = canned.client.login
+        with refused(InvalidReply, "refresh_token"):
+            login.redeem("code", REDIRECT, "v" * 43, login.regions[0])
+
+
+def test_a_token_that_meta_does_not_describe_may_read_ads() -> None:
+    assert Canned(META, {"data": []}, {"unexpected": 1}).accounts().accounts == ()
+
+
+def test_google_is_asked_to_revoke_the_refresh_token_and_meta_has_to_confirm() -> None:
+    canned = Canned(GOOGLE, {})
+    for tokens, sent in ((held("a", "r"), b"token=r"), (held("a"), b"token=a")):
+        canned.revoke(tokens)
+        assert canned.requests[-1].content == sent
+    with refused(InvalidReply, "success"):
+        Canned(META, {"success": False}).revoke(held())
 
 
 @pytest.mark.parametrize(

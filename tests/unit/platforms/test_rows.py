@@ -149,6 +149,10 @@ def read(what: str, **changes: Any) -> Any:
     return READERS[what](ROWS[what] | changes)
 
 
+def action(kind: str, value: str) -> Row:
+    return {"action_type": kind, "value": value}
+
+
 # -- what rows mean ---------------------------------------------------------------------------------------------------
 
 MEANINGS: dict[str, list[tuple[Row, str]]] = {
@@ -175,9 +179,20 @@ MEANINGS: dict[str, list[tuple[Row, str]]] = {
         ({"effective_status": "HIBERNATING"}, "status=other native_status=HIBERNATING"),
         ({"effective_status": "WITH_ISSUES"}, "status=active native_status=WITH_ISSUES"),
         ({"daily_budget": "0", "lifetime_budget": "12345"}, "budget.kind=lifetime budget.amount=123.45"),
-        ({"daily_budget": "0"}, "budget.kind=lower_level budget.amount=None"),
+        ({"daily_budget": 0, "lifetime_budget": 12345}, "budget.kind=lifetime budget.amount=123.45"),
+        ({"daily_budget": "0", "lifetime_budget": 0}, "budget.kind=lower_level budget.amount=None"),
     ],
-    "meta metrics": [({}, "spend=12.34 conversions=2 conversion_value=99.90")],
+    "meta metrics": [
+        ({}, "spend=12.34 conversions=2 conversion_value=99.90"),
+        ({"actions": None, "action_values": [action("purchase", "5")]}, "conversions=0 conversion_value=5"),
+        (
+            {
+                "actions": [action("omni_purchase", "2")],
+                "action_values": [action("purchase", "9"), action("omni_purchase", "7")],
+            },
+            "conversions=2 conversion_value=7",
+        ),
+    ],
     "amazon account": [
         ({}, "external_id=9100000000000001 name=Nari"),
     ],

@@ -7,7 +7,8 @@ import pytest
 
 from sandbox.faults import FaultKind
 from sandbox.figures import Figures
-from sivera.errors import AccountInaccessible, GrantRevoked
+from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply
+from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewRig
@@ -86,6 +87,15 @@ def test_a_report_without_rows_and_pages_without_rows_are_read(new_rig: NewRig) 
             rig.world.restate(campaign, day, Figures(1, 1, Decimal(1), Decimal(0), Decimal(0)))
     assert rig.rows(window).keys() == rig.truth(window).keys()
     assert rig.calls("metrics") == 1 + 4  # the second of four pages has no list
+
+
+@pytest.mark.parametrize("operation", ["campaigns", "metrics"])
+def test_pages_that_bring_nothing_new_are_an_error_after_twenty(new_rig: NewRig, operation: str) -> None:
+    rig = new_rig(TIKTOK)
+    rig.fault(FaultKind.EMPTY_PAGE, operation)
+    with refused(InvalidReply, "nothing new"):
+        rig.questions()[operation]()
+    assert rig.calls() == MAX_EMPTY_PAGES
 
 
 def test_each_odd_row_is_counted(new_rig: NewRig) -> None:

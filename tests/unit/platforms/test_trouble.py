@@ -6,6 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from sandbox.faults import Fault, FaultKind
 from sivera.breaker import OUTAGE_AFTER
@@ -20,16 +24,17 @@ from sivera.errors import (
     TimedOut,
     Unavailable,
 )
-from sivera.platforms.calling import Caller
+from sivera.platforms.calling import Caller, new_http_client
 from sivera.values import PlatformName
-from tests.conftest import PATIENCE_SECONDS
+from tests.conftest import PATIENCE_SECONDS, SwappableApp
 from tests.unit.platforms.conftest import NewRig
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Rig, refused
+from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, Canned, Rig, refused, static
 
 FAULTS = [
     (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
     (Fault(FaultKind.STATUS, status=503), Unavailable),
     (Fault(FaultKind.HTML, status=502), Unavailable),
+    (Fault(FaultKind.HTML, status=408), Unavailable),
     (Fault(FaultKind.HTML, status=403), InvalidRequest),
     (Fault(FaultKind.HTML, status=404), Misconfigured),
     (Fault(FaultKind.HTML, status=200), InvalidReply),
@@ -68,6 +73,27 @@ def test_an_endless_answer_is_cut_off(limit: dict[str, Any], kind: type[Platform
         Caller(META, http, lambda _: None, **limit).send(httpx.Request("GET", "http://platform.test"))
 
 
+def test_an_answer_that_cannot_be_decompressed_is_invalid() -> None:
+    headers, body = {"Content-Encoding": "gzip"}, httpx.ByteStream(b"not gzip")
+    with refused(InvalidReply, "decompressed"):
+        Canned(META, lambda _: httpx.Response(200, headers=headers, stream=body)).campaigns()
+
+
+def test_a_cookie_of_one_team_does_not_go_with_the_calls_of_another(served: tuple[str, SwappableApp]) -> None:
+    sent: list[str | None] = []
+
+    async def answer(request: Request) -> Response:
+        sent.append(request.headers.get("cookie"))
+        return Response("{}", headers={"Set-Cookie": "session=northwind"})
+
+    url, application = served
+    application.app = Starlette(routes=[Route("/", answer)])
+    with new_http_client() as http:
+        for _ in range(2):
+            Caller(META, http, lambda _: None).send(http.build_request("GET", url))
+    assert sent == [None, None]
+
+
 @pytest.mark.parametrize("fault", [Fault(FaultKind.THROTTLE, seconds=17), Fault(FaultKind.HTML, status=502)])
 def test_each_question_raises_the_error_of_a_fault(rig: Rig, fault: Fault) -> None:
     rig.world.faults.add(fault)
@@ -89,7 +115,26 @@ def test_a_throttle_of_the_platform_stops_the_calls_of_every_account(
     assert rig.breaker.seconds_left(platform) == seconds
     with refused(Throttled, "put off: it allows"):
         rig.accounts()
-    assert rig.calls() == 1
+    assert (rig.calls(), rig.breaker.calls()[platform].throttled) == (1, 1)
+
+
+def test_a_throttle_of_a_user_stops_only_the_calls_of_that_user() -> None:
+    canned = Canned(META, {"error": {"code": 17, "message": "x"}}, {"data": []})
+    other = ACCOUNT.model_copy(update={"external_id": "2"})
+    for account in (ACCOUNT, other):
+        with refused(Throttled) as caught:
+            canned.campaigns(account=account)
+        assert caught.value.scope is ThrottleScope.USER
+    canned.tokens = static(META, "of another user")
+    assert canned.campaigns(account=other).complete
+    assert len(canned.requests) == 2
+
+
+def test_a_busy_app_pauses_once_the_accounts_are_listed(new_rig: NewRig) -> None:
+    rig = new_rig(META)
+    rig.world.app_usage = 95
+    assert rig.accounts().accounts
+    assert rig.breaker.seconds_left(META) == 600
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON], ids=str)

@@ -3,13 +3,16 @@
 The tests of our client cover the rest.
 """
 
+import base64
 import gzip
 import json
+from dataclasses import astuple
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from sandbox.amazon_reports import Report
@@ -187,4 +190,16 @@ def test_a_restarted_sandbox_restores_a_report_from_its_id(amazon: User) -> None
     report_id = amazon.ask("report", configured(**BRANDS)).json()["reportId"]
     known = Report.of(report_id)
     assert known
-    assert (known.id, known.profile_id, known.until) == (report_id, amazon.account.id, str(TODAY))
+    assert (known.id, known.profile_id, known.until) == (report_id, amazon.account.id, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(1, "SPONSORED_TELEVISION"), (2, "yesterday"), (4, None), (4, [1]), (5, "now"), (6, [])]
+)
+def test_an_id_that_the_sandbox_never_gave_is_not_found(amazon: User, place: int, value: Any) -> None:
+    known = Report.of(amazon.ask("report").json()["reportId"])
+    assert known
+    parts = [*astuple(known)]
+    parts[place] = value
+    odd = "SP-" + base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+    assert amazon.ask("state", {"/report": odd}).status_code == 404

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy.orm import Session
 
 from sandbox.accounts import Account
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO
 from sandbox.world import World
+from sivera.errors import Unavailable
 from sivera.sync.part_queries import parts_by_account
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.summary import Outcome
@@ -22,31 +24,36 @@ def test_a_day_that_became_zero_is_deleted_when_a_second_report_agrees(
     sync_twice(stage, due)
     (row,) = stage.rows("SELECT campaign_id, day FROM campaign_daily_metrics ORDER BY day DESC, spend DESC LIMIT 1")
     world.restate(row.campaign_id, row.day, ZERO)
+    full_at = stage.now()
     for expected in (1, 0):
         stage.pass_time(timedelta(hours=13))
         sync_twice(stage, due, SyncMode.INCREMENTAL)
         query = "SELECT 1 FROM campaign_daily_metrics WHERE campaign_id = :id AND day = :day"
         assert len(stage.rows(query, id=row.campaign_id, day=row.day)) == expected
+        full = one(stage, "SELECT max(last_full_at) FROM sync_parts WHERE kind = 'metrics'")
+        assert full == (full_at if expected else stage.now(),), "only a report on all days that may change is full"
 
 
 @on(AMAZON)
 def test_a_report_with_refused_polls_is_given_up_and_requested_again(
     stage: Stage, world: World, due: DueAccount
 ) -> None:
+    sync_twice(stage, due)
+    stage.pass_time(timedelta(days=1))
     stage.sync(due)
     world.faults.add(Fault(FaultKind.STATUS, due.platform, "report-status", status=403))
     for _ in range(3):
         stage.pass_time(timedelta(minutes=30))
         assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED
-    assert one(stage, "SELECT min(failed_collections), count(*) - count(ended_at) FROM report_requests") == (3, 0)
+    lost = "SELECT min(failed_collections), count(*) - count(ended_at) FROM report_requests WHERE NOT collected"
+    assert one(stage, lost) == (3, 0)
     world.faults.clear()
     written = 0
     for _ in range(2):  # the first requests it again, and the platform names the same report
         stage.pass_time(timedelta(minutes=30))
         written += stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).metric_rows
     assert written > 0
-    days = "SELECT min(covered_until - covered_since) FROM sync_parts WHERE kind = 'metrics'"
-    assert one(stage, days) == (13,), "the new request covers all days of the lost report"
+    assert stage.rows("SELECT 1 FROM report_requests WHERE NOT collected") == [], "all days of the lost reports"
 
 
 @on(AMAZON)
@@ -71,8 +78,10 @@ def test_metrics_age_until_their_reports_arrive(stage: Stage, world: World, due:
     for _ in range(2):
         stage.pass_time(timedelta(hours=6))
         stage.sync(due, SyncMode.INCREMENTAL)
-    oldest, newest, _ = one(stage, figures)
-    assert started < oldest <= newest < stage.now(), "the age counts from the request, not from the collection"
+    parts = stage.rows("SELECT ad_product, figures_as_of FROM sync_parts WHERE kind = 'metrics' ORDER BY 1")
+    collected = "SELECT ad_product, max(requested_at) FROM report_requests WHERE collected GROUP BY 1 ORDER BY 1"
+    assert parts == stage.rows(collected), "the age counts from the request, not from the collection"
+    assert one(stage, figures)[0] > started
 
 
 @on(AMAZON)
@@ -97,7 +106,9 @@ def test_a_profile_without_ad_products_fails_and_rests(stage: Stage, account: Ac
 
 
 @on(AMAZON)
-def test_no_data_is_expected_of_a_product_that_is_not_enabled(stage: Stage, account: Account, due: DueAccount) -> None:
+def test_no_data_is_expected_of_a_product_that_is_not_enabled(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
     def expected() -> set[str]:
         with Session(stage.engine) as session:
             return {part.ad_product for part in parts_by_account(session)[due.id]}
@@ -115,6 +126,13 @@ def test_no_data_is_expected_of_a_product_that_is_not_enabled(stage: Stage, acco
     stage.pass_time(timedelta(hours=1))
     stage.sync(due)
     assert expected() == set(account.products)
+    assert stage.rows("SELECT 1 FROM report_requests WHERE ad_product = 'SPONSORED_DISPLAY'") == []
+    synced = stage.now()
+    stage.pass_time(timedelta(hours=1))
+    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "campaigns", times=1))
+    with pytest.raises(Unavailable):
+        stage.sync(due, is_last=False)
+    assert one(stage, "SELECT last_synced_at FROM ad_accounts") == (synced,), "the old sync of the product is ignored"
     account.products = products
     stage.pass_time(timedelta(days=20))
     for hours in (0, 1):

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from sivera.sync.reports import A_DAY, FRESH_FOR, MOST_COLLECTIONS, KnownRequest, is_given_up, windows_to_ask
+from sivera.sync.reports import (
+    A_DAY,
+    FRESH_FOR,
+    MOST_COLLECTIONS,
+    KnownRequest,
+    is_given_up,
+    windows_to_ask,
+    with_given_up,
+)
 from sivera.values import DateWindow
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -75,6 +83,12 @@ LOST: dict[str, Any] = {"failed_collections": MOST_COLLECTIONS}
 )
 def test_a_window_is_requested_when_it_is_due(requests: list[KnownRequest], is_due: bool) -> None:
     assert windows_to_ask([WINDOW], requests, NOW) == ([WINDOW] if is_due else [])
+
+
+def test_a_window_reaches_back_to_lost_days_that_no_later_report_has() -> None:
+    lost = asked(hours(5), shifted(since=-7), **LOST)
+    assert with_given_up(WINDOW, [lost]) == lost.window
+    assert with_given_up(WINDOW, [lost, asked(hours(1), shifted(since=-7), **COLLECTED)]) == WINDOW
 
 
 def test_windows_are_independent() -> None:

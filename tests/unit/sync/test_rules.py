@@ -7,7 +7,7 @@ import pytest
 from sivera.sync import rules
 from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
-from sivera.values import PlatformName
+from sivera.values import DateWindow, PlatformName
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
@@ -41,3 +41,30 @@ def test_all_campaigns_or_over_twenty_that_are_more_than_a_fifth_need_confirmati
     missing: int, total: int, *, held: bool
 ) -> None:
     assert rules.are_many(missing, total) is held
+
+
+@pytest.mark.parametrize(
+    ("known_until", "read_since", "replace", "covered"),
+    [
+        (10, 11, False, (1, 20)),
+        (5, 11, False, (1, 5)),  # another part of the reading may fill the gap
+        (5, 11, True, (11, 20)),
+        (30, 18, False, (1, 20)),  # by a clock that was ahead
+    ],
+)
+def test_covered_days_have_no_gap_and_no_day_ahead(
+    known_until: int, read_since: int, replace: bool, covered: tuple[int, int]
+) -> None:
+    known = PartState(covered_since=date(2026, 11, 1), covered_until=date(2026, 11, known_until))
+    window = DateWindow(since=date(2026, 11, read_since), until=TODAY)
+    after = rules.covering(known, window, TODAY, replace=replace)
+    assert (after.covered_since, after.covered_until) == tuple(date(2026, 11, day) for day in covered)
+
+
+def test_a_time_ahead_of_the_clock_keeps_no_part_resting_or_put_off() -> None:
+    day = timedelta(days=1)
+    assert rules.rests(PartState(next_attempt_at=NOW + day), NOW, full=False)
+    assert not rules.rests(PartState(next_attempt_at=NOW + day + timedelta(hours=1)), NOW, full=False)
+    state, lasts = rules.put_off(PartState(put_off_since=NOW + 9 * day), "It is throttled.", NOW)
+    assert (state.put_off_since, lasts) == (NOW, None)
+    assert rules.put_off(state, "It is throttled.", NOW + day)[1]

@@ -80,6 +80,33 @@ def test_days_of_deleted_campaigns_stay_if_the_platform_no_longer_reports_them(
     assert (stage.contents()["metrics"], one(stage, HELD)) == (before, (0, 0, 0))
 
 
+@on(META)
+def test_a_hold_ends_when_the_platform_has_everything_again_and_cannot_last_by_a_wrong_clock(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
+    def take_all() -> None:
+        for operation in ("campaigns", "metrics", "totals"):
+            world.faults.add(Fault(FaultKind.BODY, META, operation, status=200, value={"data": []}))
+
+    stage.sync(due)
+    for _ in ("the hold that ends", "the one that stays"):
+        world.faults.clear()
+        stage.sync(due)
+        assert one(stage, HELD) == (0, 0, 0)
+        take_all()
+        stage.sync(due)
+        assert all(one(stage, HELD))
+    for table in ("campaigns", "campaign_daily_metrics", "account_daily_totals"):
+        stage.execute(f"UPDATE {table} SET missing_since = missing_since + interval '1 year'")  # noqa: S608 - constants
+    for _ in ("counts from now", "confirms it"):
+        stage.pass_time(timedelta(hours=1))
+        stage.sync(due)
+    assert one(stage, HELD) == (0, 0, 0)
+    assert stage.contents()["metrics"] == []
+    assert one(stage, "SELECT sum(spend) FROM account_daily_totals") == (0,)
+    assert one(stage, "SELECT count(*) FROM campaigns WHERE status <> 'removed'") == (0,)
+
+
 def thin_out(world: World, account: Account, keep: int) -> int:
     """Delete campaigns without a trace until `keep` are left. Return how many are gone."""
     ids = [c.id for c in account.campaigns.values() if c.state is not CampaignStatus.REMOVED]
@@ -167,7 +194,7 @@ def test_days_with_spend_are_held_if_a_reply_has_zeros_or_no_rows_for_them(
         world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, operation, field=field, value=value))
     for _ in ("zeros", "no rows"):
         held = stage.sync(due)
-        assert [note.partition(":")[0] for note in held.notes if "days with spend" in note] == ["Metrics", "Totals"]
+        assert [note.partition(":")[0] for note in held.notes if "lacks the spend" in note] == ["Metrics", "Totals"]
         assert (held.outcome, stage.contents()["metrics"], totals()) == (Outcome.SYNCED, metrics, spent)
         world.faults.clear()
         for campaign, n in product(account.campaigns.values(), range(-1, 40)):

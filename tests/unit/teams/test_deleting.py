@@ -1,6 +1,7 @@
 """Deleting a team leaves nothing behind. The tests follow the keys of all tables, so that no new table is forgotten."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,19 @@ def test_a_running_sync_brings_nothing_back(stage: Stage, world: World, files: D
     assert "was deleted meanwhile" in str(synced.reason)
     tables = Base.metadata.tables
     assert not [name for name in tables if stage.rows(f"SELECT 1 FROM {name}")]  # noqa: S608 - names of tables
+
+
+def test_a_row_that_is_just_being_added_goes_with_its_team(stage: Stage, files: DirFileSystem) -> None:
+    stage.execute("INSERT INTO teams (name) VALUES ('Hanok')")
+    waits = "SELECT pg_stat_clear_snapshot(), cardinality(pg_blocking_pids(pid)) > 0 AS waits FROM pg_stat_activity"
+    with ThreadPoolExecutor() as pool, stage.engine.connect() as adding:
+        adding.execute(text("INSERT INTO platform_credentials (team_id, platform, name) VALUES (1, 'meta', 'main')"))
+        deleting = pool.submit(delete_team, stage.engine, files, 1)
+        while not any(row.waits for row in adding.execute(text(waits))):
+            assert not deleting.done()
+        adding.commit()
+        deleting.result()
+    assert stage.rows("SELECT 1 FROM teams") == []
 
 
 def test_a_second_call_continues_after_a_failure(
