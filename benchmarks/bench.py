@@ -226,7 +226,7 @@ def open_database() -> Iterator[tuple[URL, Path]]:
 
 @contextmanager
 def _open_stack() -> Iterator[Stack]:
-    # The folder has PostgreSQL's socket, whose path must be short.
+    # A short path, because PostgreSQL's socket is in this folder.
     with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
         yield stack
 

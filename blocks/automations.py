@@ -1,4 +1,4 @@
-"""The automations that end runs whose process is gone, to free their concurrency slots."""
+"""The automations that crash runs without a process, which frees their concurrency slots."""
 
 from datetime import timedelta
 

@@ -146,7 +146,7 @@ def _loading(kind: type[Block], name: str, remedy: str) -> Iterator[None]:
         cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
         raise BlockError(f"the block {document} does not fit ({cause}): {remedy}") from None
     except ValueError:
-        # Prefect raises this for a document that is missing or whose type is not registered.
+        # Prefect raises this if the document is missing, or if its type is not registered.
         raise BlockMissingError(f"the block {document} is missing: {remedy}") from None
 
 

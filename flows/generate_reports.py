@@ -1,6 +1,7 @@
 """generate-reports: write each team's daily report once the day has ended in the team's time zone.
 
-Runs three times an hour, for the teams whose local time is past 01:00. What to do when it is red: docs/operations.md.
+Runs three times an hour. A report is due at 01:00 in the team's time zone. What to do when it is red:
+docs/operations.md.
 """
 
 import time

@@ -26,7 +26,7 @@ STARTERS = ("demo", "up")
 """Commands that start a Prefect server instead of using the one that runs here."""
 
 CHECKING = ("check", "doctor")
-"""Commands whose exit code 1 means that they found something, so a failure of theirs is 2."""
+"""Commands that exit with 1 if they find something, and with 2 if they fail."""
 
 COMMANDS = {
     "ops.stack.demo:demo": (
