@@ -14,11 +14,13 @@ from uuid import UUID
 
 import httpx
 import pytest
+from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SettingsContext, get_settings_context
 from prefect.events.worker import EventsWorker
+from prefect.logging import disable_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -124,12 +126,30 @@ def _things() -> Things:
 
 def _delete(things: Collection[tuple[str, str]]) -> None:
     if any(kind == "flows" for kind, _ in things):
-        # The recorder retries events of a deleted run for seconds each, and those of the next test would have to wait.
-        EventsWorker.drain_all(timeout=STOP_SECONDS)
+        _wait_for_recorder()
     client: Any  # its own types allow only literal paths
     with get_client(sync_client=True) as client:
         for kind, key in things:
             client.request("DELETE", f"/{kind}/{key}")
+
+
+@task(name="last")
+def _last() -> None:
+    """Do nothing."""
+
+
+def _wait_for_recorder() -> None:
+    """Wait until the server has recorded the task runs so far, which it does in order.
+
+    It tries again and again to record task runs of a deleted flow run, and those of the next tests would have to wait.
+    """
+    with disable_run_logger():  # without a flow, the log of a task cannot be sent
+        last = str(_last(return_state=True).state_details.task_run_id)
+
+    def check_recorded() -> None:
+        assert ask("task_runs", task_runs={"id": {"any_": [last]}}), "the server does not record task runs"
+
+    eventually(check_recorded)
 
 
 @pytest.fixture(scope="session")
@@ -189,6 +209,8 @@ def client_settings(prefect_server: PrefectServer, one_certificate: Path) -> Set
         },
         restore_defaults={PREFECT_API_KEY},
     ) as settings:
+        # If a flow started this thread, it would take all later events outside of flows for events of that flow.
+        EventsWorker.instance()
         return settings
 
 
