@@ -152,6 +152,15 @@ def _wait_for_recorder() -> None:
     eventually(check_recorded)
 
 
+def end_senders() -> None:
+    """Let Prefect's threads send their events and logs, and end them while their server answers.
+
+    Otherwise, they would send to this server whatever server the next test uses, or try for a minute if it is gone.
+    """
+    EventsWorker.drain_all(timeout=STOP_SECONDS)
+    APILogWorker.drain_all(timeout=STOP_SECONDS)
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A running Prefect server. Tests that call it from this process use `prefect_api`."""
@@ -182,9 +191,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
     try:
         eventually(check_health, START_SECONDS)
         yield server
-        # These threads would try for a minute to send to a server that is gone.
-        EventsWorker.drain_all(timeout=STOP_SECONDS)
-        APILogWorker.drain_all(timeout=STOP_SECONDS)
+        end_senders()
     finally:
         process.terminate()
         try:
@@ -209,8 +216,6 @@ def client_settings(prefect_server: PrefectServer, one_certificate: Path) -> Set
         },
         restore_defaults={PREFECT_API_KEY},
     ) as settings:
-        # If a flow started this thread, it would take all later events outside of flows for events of that flow.
-        EventsWorker.instance()
         return settings
 
 
@@ -221,6 +226,8 @@ def prefect_api(
     """The server, with this test's Prefect settings pointing at it."""
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     with SettingsContext(profile=get_settings_context().profile, settings=client_settings):
+        # If a flow started this thread, it would take all later events outside of flows for events of that flow.
+        EventsWorker.instance()
         yield prefect_server
 
 

@@ -19,8 +19,6 @@ import httpx
 import psutil
 import pytest
 from prefect.client.base import PrefectHttpxSyncClient
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -38,6 +36,7 @@ from sivera.clock import utc_now
 from sivera.database import open_engine
 from tests.children import environment, processes_of, start_sivera, still_alive
 from tests.ops.commands import Sivera, in_folder
+from tests.prefect_server import end_senders
 
 ACCOUNTS = 3
 """Ad accounts on each platform of the demo."""
@@ -183,9 +182,6 @@ def demo() -> Iterator[Demo]:
     found.start()
     try:
         yield found
-        # While the server answers: these threads would retry for a minute.
-        EventsWorker.drain_all(timeout=15)
-        APILogWorker.drain_all(timeout=15)
     finally:
         found.end()
         shutil.rmtree(folder, ignore_errors=True)
@@ -202,7 +198,11 @@ def in_process(demo: Demo) -> Iterator[Sivera]:
     with in_folder(demo.folder) as run, temporary_settings(settings, restore_defaults={PREFECT_API_KEY}):
         os.environ.clear()
         os.environ.update(environment())
-        yield run
+        end_senders()
+        try:
+            yield run
+        finally:
+            end_senders()
 
 
 @pytest.fixture
