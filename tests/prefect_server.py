@@ -56,6 +56,8 @@ SETTINGS = {
     # failures, in whole seconds: below one second it would ask without a pause.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.1",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # While a run holds its deployment's only slot, it would cancel the late runs that tests look at.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     # No test needs these services, which lock the database every few seconds.
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_ENABLED": "false",
